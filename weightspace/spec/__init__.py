@@ -1,0 +1,9 @@
+"""Which neuron space acts on which parameter axis: the spec, its text, and ``derive``."""
+
+from ._spec import Axis as Axis
+from ._spec import NeuronSpace as NeuronSpace
+from ._spec import ScaleName as ScaleName
+from ._spec import SymmetrySpec as SymmetrySpec
+from ._spec import num_parameters as num_parameters
+from ._text import parse as parse
+from ._text import to_text as to_text
