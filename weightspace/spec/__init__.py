@@ -1,5 +1,9 @@
 """Which neuron space acts on which parameter axis: the spec, its text, and ``derive``."""
 
+from ._layout import Bias as Bias
+from ._layout import Layout as Layout
+from ._layout import Weight as Weight
+from ._layout import layout as layout
 from ._spec import Axis as Axis
 from ._spec import NeuronSpace as NeuronSpace
 from ._spec import ScaleName as ScaleName

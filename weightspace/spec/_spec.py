@@ -104,8 +104,7 @@ class SymmetrySpec:
     def shape(self, name: str) -> tuple[int, ...]:
         """Shape of the named parameter."""
         return tuple(
-            axis.repeat * (self.space[axis.space].size if axis.space is not None else 1)
-            for axis in self.axes[name]
+            axis.repeat * (self.space[axis.space].size if axis.space is not None else 1) for axis in self.axes[name]
         )
 
     def check(self, params: Mapping[str, Tensor]) -> int | None:

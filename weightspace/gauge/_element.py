@@ -1,0 +1,95 @@
+"""Members of the gauge: a permutation and a scale per free neuron space, that is, monomial matrices.
+
+The convention, fixed once: an element maps a vector ``w`` of a space to ``w'[i] = s[i] * w[perm[i]]``. Hence
+``(p1, s1) (p2, s2) = (p2[p1], s1 * s2[p1])`` and the inverse is ``(argsort p, 1 / s[argsort p])``.
+"""
+
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from .._errors import SpecMismatch
+from ..spec import SymmetrySpec
+from ._scale import SCALE_GROUPS
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Element:
+    """One member of the gauge, or a batch of them (a leading axis ``b`` on every tensor).
+
+    Attributes:
+        perm: Permutation of each free space, by name.
+        scale: Scale of each neuron of each free space, by name.
+    """
+
+    perm: dict[str, Int[Tensor, "*b n"]]
+    scale: dict[str, Float[Tensor, "*b n"]]
+
+    def to_dense(self) -> dict[str, Float[Tensor, "*b n n"]]:
+        """The monomial matrix of each space; ``M @ w`` is the action on a vector ``w`` of that space."""
+        dense = {}
+        for name, perm in self.perm.items():
+            eye = torch.eye(perm.shape[-1], dtype=self.scale[name].dtype, device=perm.device)
+            dense[name] = self.scale[name].unsqueeze(-1) * eye[perm]
+        return dense
+
+
+def identity(spec: SymmetrySpec) -> Element:
+    """The element that changes nothing."""
+    return Element(
+        {space.name: torch.arange(space.size) for space in spec.free},
+        {space.name: torch.ones(space.size, dtype=torch.float64) for space in spec.free},
+    )
+
+
+def sample(spec: SymmetrySpec, seed: int = 0, *, num: int | None = None, max_scale: float = 8.0) -> Element:
+    """A random element: uniform permutations and signs, positive scales log-uniform.
+
+    Args:
+        spec: The symmetry to sample from.
+        seed: Same seed, same element, on every machine.
+        num: Draw a batch of this many elements (leading axis); one element without it if ``None``.
+        max_scale: Positive scales lie in [1/max_scale, max_scale].
+    """
+    generator = torch.Generator().manual_seed(seed)
+    lead = () if num is None else (num,)
+    perm, scale = {}, {}
+    for space in spec.free:
+        keys = torch.rand((*lead, space.size), generator=generator, dtype=torch.float64)
+        perm[space.name] = keys.argsort(-1)
+        scale[space.name] = SCALE_GROUPS[space.scale].sample((*lead, space.size), generator, max_scale)
+    return Element(perm, scale)
+
+
+def compose(g: Element, h: Element) -> Element:
+    """The element that acts as ``h`` first and then as ``g``.
+
+    Raises:
+        SpecMismatch: if the two act on different spaces.
+    """
+    if g.perm.keys() != h.perm.keys():
+        raise SpecMismatch(
+            f"cannot compose an element of spaces {sorted(g.perm)} with one of spaces {sorted(h.perm)}. "
+            "Sample both from the same spec."
+        )
+    perm, scale = {}, {}
+    for name, first in g.perm.items():
+        perm[name] = _take(h.perm[name], first)
+        scale[name] = g.scale[name] * _take(h.scale[name], first)
+    return Element(perm, scale)
+
+
+def inverse(g: Element) -> Element:
+    """The element that undoes ``g``."""
+    perm = {name: p.argsort(-1) for name, p in g.perm.items()}
+    scale = {name: 1.0 / _take(s, perm[name]) for name, s in g.scale.items()}
+    return Element(perm, scale)
+
+
+def _take(values: Tensor, index: Tensor) -> Tensor:
+    shape = torch.broadcast_shapes(values.shape, index.shape)
+    return values.expand(shape).gather(-1, index.expand(shape))

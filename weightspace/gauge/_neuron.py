@@ -1,0 +1,130 @@
+"""The neuron gauge of positive-scale networks, and the normal form it defines.
+
+Every neuron gets a length that scales exactly as the neuron does: with s = 1 on spaces without positive
+scales (inputs, outputs, odd activations),
+
+    s_i^2 = b_i^2 + sum_j (|W_ij| s_j)^2 .
+
+Dividing by it gives a normal form on which positive scales no longer act; multiplying back restores the
+network. Both are exact and contain no division by a weight, so nothing diverges at zero weights.
+
+Source: ours; it replaces the reciprocals of arXiv:2406.10685 (App. B.2), with which training is unstable.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from .._types import Params
+from ..spec import SymmetrySpec, Weight, layout
+
+NeuronGauge = dict[str, Tensor]
+"""Length ``[*b, n]`` of every neuron, by space; exactly 1 where no positive scale acts, 0 for dead neurons."""
+
+SCALED = ("positive", "nonzero")
+
+
+def has_positive_scales(spec: SymmetrySpec) -> bool:
+    """Whether a positive scale acts on any space."""
+    return any(space.scale in SCALED for space in spec.free)
+
+
+def safe_norm(x: Float[Tensor, "*b c"]) -> Float[Tensor, "*b"]:
+    """Euclidean norm over the last axis, without underflow, with gradient 0 at the zero vector."""
+    # Dividing by the largest entry first keeps 1e-30 from squaring to zero; it is a constant for the
+    # gradient, since the norm does not depend on it. The inner guard matters as much as the outer one: the
+    # square root's derivative at 0 is infinite, and 0 * inf in the backward pass is NaN.
+    top = x.detach().abs().amax(-1)
+    alive = top > 0
+    top = top.where(alive, 1.0)
+    total = (x / top.unsqueeze(-1)).square().sum(-1)
+    return (top * total.where(alive, 1.0).sqrt()).where(alive, 0.0)
+
+
+def reciprocal_or_zero(s: Float[Tensor, "*b n"]) -> Float[Tensor, "*b n"]:
+    """``1 / s``, and 0 where ``s`` is 0."""
+    alive = s > 0
+    return s.where(alive, 1.0).reciprocal().where(alive, 0.0)
+
+
+def neuron_gauge(params: Mapping[str, Tensor], spec: SymmetrySpec) -> NeuronGauge:
+    """Length of every neuron of every space; a positive scale ``q`` on a neuron multiplies its length by ``q``.
+
+    Raises:
+        SpecMismatch: if the parameters do not fit the spec.
+    """
+    num = spec.check(params)
+    lead = () if num is None else (num,)
+    plan = layout(spec)
+    some = next(iter(params.values()))
+    gauge: NeuronGauge = {}
+    for space in spec.spaces:
+        terms = []
+        if not space.fixed and space.scale in SCALED:
+            for bias in plan.biases_of(space.name):
+                value = params[bias.name].movedim(bias.dim + len(lead), len(lead))
+                terms.append(value.reshape(*lead, space.size, -1))
+            for weight in plan.into(space.name):
+                # A weight from a space that is not reached yet closes a cycle; leaving it out keeps the law.
+                if weight.source in gauge:
+                    terms.append(_fan_in(params[weight.name], weight, spec, gauge, len(lead)))
+        if terms:
+            gauge[space.name] = safe_norm(torch.cat(terms, -1))
+        else:
+            gauge[space.name] = some.new_ones(*lead, space.size)
+    return gauge
+
+
+def normal_form(params: Mapping[str, Tensor], spec: SymmetrySpec) -> tuple[Params, NeuronGauge]:
+    """The parameters divided by their neuron gauge, and that gauge.
+
+    The function stays the same, every live neuron with positive scales gets unit length, and the result does
+    not change when positive scales act on the input. The fan-out of dead neurons (length 0, output constantly
+    0) becomes zero: it has no effect, and its scale is arbitrary.
+
+    Raises:
+        SpecMismatch: if the parameters do not fit the spec.
+    """
+    gauge = neuron_gauge(params, spec)
+    inverse = {name: reciprocal_or_zero(s) for name, s in gauge.items()}
+    return rescale(params, spec, fan_in=inverse, fan_out=gauge), gauge
+
+
+def from_normal_form(params: Mapping[str, Tensor], gauge: NeuronGauge, spec: SymmetrySpec) -> Params:
+    """The parameters (or changes of them) multiplied back into ``gauge``; zero on the fan-out of dead neurons."""
+    inverse = {name: reciprocal_or_zero(s) for name, s in gauge.items()}
+    return rescale(params, spec, fan_in=gauge, fan_out=inverse)
+
+
+def rescale(params: Mapping[str, Tensor], spec: SymmetrySpec, *, fan_in: NeuronGauge, fan_out: NeuronGauge) -> Params:
+    """Fan-in axes multiplied by ``fan_in`` and fan-out axes by ``fan_out``, on spaces with positive scales."""
+    scaled = {space.name for space in spec.free if space.scale in SCALED}
+    result = {}
+    for name, axes in spec.params:
+        value = params[name]
+        for dim, axis in enumerate(axes):
+            if axis.space not in scaled:
+                continue
+            factor = fan_in[axis.space] if axis.power > 0 else fan_out[axis.space]
+            factor = factor ** abs(axis.power)
+            lead = value.ndim - len(axes)
+            if axis.repeat > 1:
+                factor = factor.repeat_interleave(axis.repeat, -1)
+            shape = [*value.shape[:lead], *[1] * len(axes)]
+            shape[lead + dim] = factor.shape[-1]
+            value = value * factor.reshape(shape)
+        result[name] = value
+    return result
+
+
+def _fan_in(value: Tensor, weight: Weight, spec: SymmetrySpec, gauge: NeuronGauge, lead: int) -> Tensor:
+    """``W_ij s_j`` as ``[*b, n, everything a neuron reads]``."""
+    axes = spec.axes[weight.name]
+    source = gauge[weight.source].repeat_interleave(axes[weight.source_dim].repeat, -1)
+    shape = [*value.shape[:lead], *[1] * len(axes)]
+    shape[lead + weight.source_dim] = source.shape[-1]
+    value = (value * source.reshape(shape)).movedim(weight.target_dim + lead, lead)
+    target = spec.space[weight.target].size
+    return value.reshape(*value.shape[:lead], target, -1)

@@ -1,0 +1,100 @@
+"""Numerical proof that two parameter vectors are the same network."""
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from .._errors import SpecMismatch
+
+Example = Tensor | tuple[Tensor, ...]
+
+
+def same_function(
+    module: nn.Module,
+    params: Mapping[str, Tensor] | nn.Module,
+    example: Example | None = None,
+    *,
+    seed: int = 0,
+) -> float:
+    """Largest difference between the outputs of ``module`` and of ``module`` with ``params``, relative to their size.
+
+    0 to rounding error means that both are the same network on the inputs compared; it is a proof on these
+    inputs only, so give inputs that exercise the network if the default ones do not.
+
+    Args:
+        module: The network; run in eval mode, left as it was.
+        params: Parameters under the module's ``state_dict`` names, or a second module of the same architecture.
+        example: Inputs (a tensor, or a tuple for several arguments). Default: 64 standard normal vectors for a
+            network whose first layer is ``nn.Linear``, four images of 32x32 for one that starts with a convolution.
+        seed: Of the default inputs.
+
+    Returns:
+        max |f(x) - f'(x)| / max |f(x)| over inputs and outputs.
+
+    Raises:
+        SpecMismatch: if a name or shape of ``params`` differs from the module's, a value or output is not
+            finite, or no default inputs can be guessed.
+    """
+    theirs = dict(params.state_dict()) if isinstance(params, nn.Module) else dict(params)
+    own = dict(module.state_dict())
+    _compare(own, theirs)
+    inputs = _probes(module, seed) if example is None else example
+    args = inputs if isinstance(inputs, tuple) else (inputs,)
+    training = module.training
+    module.eval()
+    try:
+        with torch.no_grad():
+            here = list(_tensors(functional_call(module, own, args)))
+            there = list(_tensors(functional_call(module, theirs, args)))
+    finally:
+        module.train(training)
+    size = max((float(out.abs().max()) for out in here), default=0.0)
+    gap = max((float((a - b).abs().max()) for a, b in zip(here, there, strict=True)), default=0.0)
+    if not (torch.tensor([size, gap]).isfinite().all()):
+        raise SpecMismatch(
+            "an output is not finite, so the two networks cannot be compared. "
+            "Check the parameters: all(v.isfinite().all() for v in params.values())."
+        )
+    return gap / size if size > 0 else gap
+
+
+def _compare(own: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> None:
+    for name in [*own, *theirs]:
+        if name not in own or name not in theirs or own[name].shape != theirs[name].shape:
+            here = list(own[name].shape) if name in own else "absent"
+            there = list(theirs[name].shape) if name in theirs else "absent"
+            raise SpecMismatch(
+                f"parameter {name!r} is {here} in the module and {there} in the parameters given. "
+                "Compare networks of one architecture (one network, not a stack)."
+            )
+
+
+def _probes(module: nn.Module, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    some = next(module.parameters(), None)
+    dtype = torch.float32 if some is None else some.dtype
+    device = None if some is None else some.device
+    first = next((m for m in module.modules() if isinstance(m, nn.Linear | nn.Conv2d)), None)
+    if isinstance(first, nn.Linear):
+        shape: tuple[int, ...] = (64, first.in_features)
+    elif isinstance(first, nn.Conv2d):
+        shape = (4, first.in_channels, 32, 32)
+    else:
+        raise SpecMismatch(
+            f"cannot guess inputs for {type(module).__name__}. Give some: ws.same_function(net, params, example)."
+        )
+    return torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype=dtype, device=device)
+
+
+def _tensors(output: object) -> Iterator[Tensor]:
+    """Every tensor in a nested output, in a fixed order."""
+    if isinstance(output, Tensor):
+        yield output
+    elif isinstance(output, Mapping):
+        for value in output.values():
+            yield from _tensors(value)
+    elif isinstance(output, list | tuple):
+        for value in output:
+            yield from _tensors(value)
