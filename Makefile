@@ -1,14 +1,22 @@
 # Two commands do all the set-up, whichever comes first: `make demo` and `make test`.
-PYTHON ?= python3
+# The interpreter for .venv: python3, or a newer one by name where python3 is older than 3.11.
+PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 
 .PHONY: demo test lint types examples clean
 
+# The mark is written last: a .venv without it was interrupted, and is begun again.
 .venv/.ready: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "error: weightspace needs Python 3.11 or newer and found none." \
+		"Install one, or type: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "setting up .venv with $(PYTHON) (once, about two minutes)"
+	@test -e $@ || rm -rf .venv
+	@rm -f $@
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	$(BIN)/python -c "import torch, weightspace"
-	touch $@
+	@touch $@
 
 demo: .venv/.ready
 	$(BIN)/weightspace demo --out demo
