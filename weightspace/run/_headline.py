@@ -1,0 +1,98 @@
+"""One honest sentence about a run, made from its numbers: ours, the constant output and Adam at equal seconds."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..tasks import mean_interval, resample
+from ._tables import Row, is_done, label, percent, seconds
+
+
+def headline(results: Mapping[str, Any]) -> str:
+    """The sentence a report leads with.
+
+    A comparison counts as won or lost only if the 95 % bootstrap interval of the paired difference of
+    accuracies (over test networks) leaves zero out; else the two are called indistinguishable.
+    """
+    rows = {row["method"]: row for row in results["rows"]}
+    groups = results.get("test_runs")
+    ours = rows.get("ours")
+    if ours is None or not is_done(ours):
+        return "The operator was not run yet, so there is nothing to compare."
+    networks = results.get("num_networks", {}).get("test", len(ours.get("per_network_accuracy") or []))
+    change = _change(rows.get("input"), ours, groups)
+    constant = _against(ours, rows.get("constant"), "the constant output", groups)
+    adam, name = _adam(rows, ours)
+    return f"On {networks} unseen networks the operator {change}; {constant}, and {_against(ours, adam, name, groups)}."
+
+
+def difference(a: Row, b: Row, groups: Sequence[int] | None = None) -> tuple[float, float] | None:
+    """95 % interval of the mean accuracy of ``a`` minus that of ``b``, paired by network; a fraction.
+
+    ``groups`` are the training runs of the networks (``test_runs`` of the results): checkpoints of one run are
+    drawn together. Where the accuracies of single networks are missing, the two intervals are set against each
+    other, which is wider. ``None`` if a number is missing.
+    """
+    left, right = a.get("per_network_accuracy"), b.get("per_network_accuracy")
+    if left and right and len(left) == len(right):
+        runs = np.arange(len(left)) if groups is None else np.asarray(groups)
+        gap = mean_interval(np.asarray(left, float) - np.asarray(right, float), resample(runs))
+        return gap.low, gap.high
+    one, two = a.get("accuracy"), b.get("accuracy")
+    if not one or not two or None in (one.get("low"), one.get("high"), two.get("low"), two.get("high")):
+        return None
+    return one["low"] - two["high"], one["high"] - two["low"]
+
+
+def _verdict(interval: tuple[float, float] | None) -> str:
+    if interval is None:
+        return "unknown"
+    return "wins" if interval[0] > 0 else "loses" if interval[1] < 0 else "same"
+
+
+def _mean(row: Row) -> str:
+    return percent((row.get("accuracy") or {}).get("mean"))
+
+
+def _change(source: Row | None, ours: Row, groups: Sequence[int] | None) -> str:
+    cost = f"in {seconds(ours.get('seconds_per_network'))} a network without data"
+    if source is None or not is_done(source):
+        return f"reaches {_mean(ours)} accuracy {cost}"
+    verb = {
+        "wins": "raises accuracy from {} to {}",
+        "loses": "lowers accuracy from {} to {}",
+        "same": "leaves accuracy where it was, within the interval ({} before, {} after),",
+        "unknown": "takes accuracy from {} to {}",
+    }[_verdict(difference(ours, source, groups))]
+    return f"{verb.format(_mean(source), _mean(ours))} {cost}"
+
+
+def _against(ours: Row, other: Row | None, name: str, groups: Sequence[int] | None) -> str:
+    if other is None or not is_done(other):
+        return f"{name} was not run"
+    facts = _mean(other)
+    if other.get("needs_data"):
+        facts = f"{label(other)}: {facts} in {seconds(other.get('seconds_per_network'))} a network, with data"
+    return {
+        "wins": f"it beats {name} ({facts})",
+        "loses": f"it loses to {name} ({facts})",
+        "same": f"it cannot be told from {name} ({facts})",
+        "unknown": f"it stands beside {name} ({facts}) without an interval to judge by",
+    }[_verdict(difference(ours, other, groups))]
+
+
+def _adam(rows: Mapping[str, Row], ours: Row) -> tuple[Row | None, str]:
+    """The Adam row nearest to the operator's seconds, and whether those are equal (within a factor of two)."""
+    equal = "Adam at equal seconds"
+    adams = [row for name, row in rows.items() if name.startswith("adam") and is_done(row)]
+    budget = ours.get("seconds_per_network")
+    if not adams or not budget:
+        return None, equal
+    ratio = {id(row): math.log(max(row.get("seconds_per_network") or 0.0, 1e-9) / budget) for row in adams}
+    nearest = min(adams, key=lambda row: abs(ratio[id(row)]))
+    if abs(ratio[id(nearest)]) <= math.log(2):
+        return nearest, equal
+    more = "more" if ratio[id(nearest)] > 0 else "fewer"
+    return nearest, f"Adam at {more} seconds"
