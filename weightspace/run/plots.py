@@ -41,12 +41,16 @@ _STYLE: dict[Any, Any] = {
 
 def figures(results: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """SVG text by name (``curves``, ``accuracies``, ``before_after``), those that can be drawn."""
-    drawn = {
-        "curves": curves(metrics),
-        "accuracies": accuracies(results["rows"]),
-        "before_after": before_after(results["rows"]),
-    }
-    return {name: to_svg(figure, name) for name, figure in drawn.items() if figure is not None}
+    import matplotlib as mpl
+
+    # Colours are read when a part is made and some parts are made when the figure is saved: style both.
+    with mpl.rc_context(_STYLE):
+        drawn = {
+            "curves": curves(metrics),
+            "accuracies": accuracies(results["rows"]),
+            "before_after": before_after(results["rows"]),
+        }
+        return {name: _svg(figure, name) for name, figure in drawn.items() if figure is not None}
 
 
 def curves(metrics: Sequence[Mapping[str, Any]]) -> "Figure | None":
@@ -105,7 +109,8 @@ def before_after(rows: Sequence[Row]) -> "Figure | None":
     if not before or len(before) != len(after):
         return None
     figure, (axes,) = _figure(4.6, 4.4, 1)
-    axes.axline((0, 0), slope=1, color=_GUIDE, linewidth=1)
+    middle = 100 * sum(before) / len(before)
+    axes.axline((middle, middle), slope=1, color=_GUIDE, linewidth=1)
     constant = _scores(by_method.get("constant"))
     if constant:
         level = 100 * sum(constant) / len(constant)
@@ -117,31 +122,30 @@ def before_after(rows: Sequence[Row]) -> "Figure | None":
     return figure
 
 
-def to_svg(figure: "Figure", name: str) -> str:
+def _svg(figure: "Figure", name: str) -> str:
     """The figure as one ``<svg>`` element whose ids start with ``name``, in the page's own text colour."""
     import matplotlib as mpl
 
     buffer = io.StringIO()
     # A salt makes the ids of clip paths, and with them the file, the same on every run.
-    with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
+    with mpl.rc_context({"svg.hashsalt": name}):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    # The style element would reach the whole page that the figure stands in.
+    text = re.sub(r"<(metadata|style)\b.*?</\1>", "", text, flags=re.DOTALL)
     text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", text)
     return text.replace(_INK, "currentColor")
 
 
 def _figure(width: float, height: float, panels: int) -> "tuple[Figure, list[Axes]]":
     """An empty figure of ``width`` x ``height`` inches, outside pyplot's global state."""
-    import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        FigureCanvasSVG(figure)
-        return figure, [figure.add_subplot(1, panels, place + 1) for place in range(panels)]
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasSVG(figure)
+    return figure, [figure.add_subplot(1, panels, place + 1) for place in range(panels)]
 
 
 def _scores(row: Row | None) -> list[float]:
