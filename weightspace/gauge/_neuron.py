@@ -44,8 +44,8 @@ def safe_norm(x: Float[Tensor, "*b c"]) -> Float[Tensor, "*b"]:
 
 
 def reciprocal_or_zero(s: Float[Tensor, "*b n"]) -> Float[Tensor, "*b n"]:
-    """``1 / s``, and 0 where ``s`` is 0."""
-    alive = s > 0
+    """``1 / s``, and 0 where ``s`` is 0 (or so small that ``1 / s`` is no number of this type)."""
+    alive = s >= torch.finfo(s.dtype).tiny
     return s.where(alive, 1.0).reciprocal().where(alive, 0.0)
 
 

@@ -63,7 +63,8 @@ def view(params: Mapping[str, Tensor], spec: SymmetrySpec) -> DenseView:
     """
     if spec.check(params) is None:
         raise SpecMismatch(
-            "a view reads stacked networks [b, *shape], got a single one. Stack it: {k: v[None] for k, v in params.items()}."
+            "a view reads stacked networks [b, *shape], got a single one. "
+            "Stack it: {name: value[None] for name, value in params.items()}."
         )
     plan = layout(spec)
     nodes: dict[str, Tensor] = {}

@@ -1,0 +1,171 @@
+"""The two metanetworks: an invariant functional and an equivariant operator."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Literal, final
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from .._errors import ConfigError
+from .._types import Params
+from ..gauge import NeuronGauge, from_normal_form, normal_form
+from ..spec import NeuronSpace, ScaleName, SymmetrySpec, layout
+from ._invariant import SignInvariant
+from ._readout import EquivariantReadout, InvariantReadout
+from ._rounds import Direction, Round
+from ._state import Embed, State
+
+PositiveMethod = Literal["normal_form", "blocks"]
+"""How positive scales are handled: divided out exactly beforehand, or passed through ScaleGMN blocks."""
+
+
+@final
+class Backbone(nn.Module):
+    """Final states of ``b`` stacked networks, and the neuron gauge that was divided out before."""
+
+    def __init__(
+        self,
+        spec: SymmetrySpec,
+        width: int,
+        rounds: int,
+        direction: Direction,
+        sign: SignInvariant,
+        positive: PositiveMethod,
+        symmetry_broken: bool,
+    ) -> None:
+        super().__init__()
+        _check_choice("direction", direction, ("forward", "bidirectional"))
+        _check_choice("sign", sign, ("absolute", "symmetrized"))
+        _check_choice("positive", positive, ("normal_form", "blocks"))
+        self.spec = spec
+        self.divides = positive == "normal_form" and not symmetry_broken
+        # Once positive scales are divided out only permutations and signs are left; the broken control has the
+        # same parts, and skips the division.
+        self.inner = without_positive_scales(spec) if positive == "normal_form" else spec
+        sign = "none" if symmetry_broken else sign
+        self.embed = Embed(self.inner, width)
+        self.rounds = nn.ModuleList(Round(self.inner, width, direction, sign) for _ in range(rounds))
+
+    def forward(self, params: Mapping[str, Tensor]) -> tuple[State, NeuronGauge | None]:
+        self.spec.check(params)
+        gauge = None
+        if self.divides:
+            params, gauge = normal_form(params, self.spec)
+        state = self.embed(params)
+        for one in self.rounds:
+            state = one(state)
+        return state, gauge
+
+
+@final
+class InvariantFunctional(nn.Module):
+    """A vector per network, the same for every network of an orbit.
+
+    Called with stacked parameters (``dict`` of name to ``[b, *shape]``), returns ``[b, out]``.
+
+    Args:
+        spec: Architecture of the networks read.
+        width: Channels of every state.
+        out: Length of the vector.
+        rounds: Rounds of message passing; four let every layer of a four-layer network meet the others.
+        direction: ``forward`` along the weights only, or ``bidirectional``.
+        sign: Invariant for sign groups: ``absolute`` (cheap) or ``symmetrized`` (more expressive).
+        positive: Positive scales: ``normal_form`` (divide by the neuron gauge) or ``blocks`` (ScaleGMN).
+        symmetry_broken: Leave the canonicalization out; the control of arXiv:2510.08300, not invariant.
+
+    Raises:
+        ConfigError: for an unknown choice.
+
+    Source: arXiv:2406.10685, section 5. Ours differs in the neuron gauge of backward edges, normalization,
+    outer-product edge updates and inputs in units of their layer.
+    """
+
+    def __init__(
+        self,
+        spec: SymmetrySpec,
+        width: int = 32,
+        out: int = 1,
+        *,
+        rounds: int = 4,
+        direction: Direction = "bidirectional",
+        sign: SignInvariant = "absolute",
+        positive: PositiveMethod = "normal_form",
+        symmetry_broken: bool = False,
+    ) -> None:
+        super().__init__()
+        self.spec = spec
+        self.backbone = Backbone(spec, width, rounds, direction, sign, positive, symmetry_broken)
+        read = "none" if symmetry_broken else sign
+        self.readout = InvariantReadout(self.backbone.inner, width, out, read)
+
+    def forward(self, params: Mapping[str, Tensor]) -> Float[Tensor, "b o"]:
+        state, _ = self.backbone(params)
+        return self.readout(state)
+
+
+@final
+class EquivariantOperator(nn.Module):
+    """New parameters for every network: old ones plus learned changes that move with the gauge.
+
+    Called with stacked parameters (``dict`` of name to ``[b, *shape]``), returns the same.
+
+    Args:
+        spec: Architecture of the networks read and written.
+        width: Channels of every state.
+        rounds: Rounds of message passing.
+        direction: ``bidirectional`` (default; what a gradient needs) or ``forward``.
+        sign: Invariant for sign groups: ``absolute`` (cheap) or ``symmetrized`` (more expressive).
+        positive: Positive scales: ``normal_form`` (divide by the neuron gauge) or ``blocks`` (ScaleGMN).
+        symmetry_broken: Leave the canonicalization out; the control of arXiv:2510.08300, not equivariant.
+
+    Raises:
+        ConfigError: for an unknown choice.
+
+    Source: arXiv:2510.08300, section 2 and appendix D.1, on the blocks of arXiv:2406.10685.
+    """
+
+    def __init__(
+        self,
+        spec: SymmetrySpec,
+        width: int = 32,
+        *,
+        rounds: int = 4,
+        direction: Direction = "bidirectional",
+        sign: SignInvariant = "absolute",
+        positive: PositiveMethod = "normal_form",
+        symmetry_broken: bool = False,
+    ) -> None:
+        super().__init__()
+        self.spec = spec
+        self.backbone = Backbone(spec, width, rounds, direction, sign, positive, symmetry_broken)
+        self.readout = EquivariantReadout(self.backbone.inner, width)
+
+    def delta(self, params: Mapping[str, Tensor]) -> Params:
+        """The changes alone, stacked as the parameters are."""
+        state, gauge = self.backbone(params)
+        rest = {name: params[name] for name in layout(self.spec).rest}
+        change = self.readout(state, rest)
+        return change if gauge is None else from_normal_form(change, gauge, self.spec)
+
+    def forward(self, params: Mapping[str, Tensor]) -> Params:
+        return {name: params[name] + change for name, change in self.delta(params).items()}
+
+
+def without_positive_scales(spec: SymmetrySpec) -> SymmetrySpec:
+    """The spec of networks in normal form: only permutations and signs are left."""
+    left: dict[ScaleName, ScaleName] = {
+        "trivial": "trivial",
+        "positive": "trivial",
+        "sign": "sign",
+        "nonzero": "sign",
+    }
+    spaces: tuple[NeuronSpace, ...] = tuple(replace(space, scale=left[space.scale]) for space in spec.spaces)
+    return replace(spec, spaces=spaces)
+
+
+def _check_choice(option: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ConfigError(
+            f"{option}={value!r} is unknown for a metanetwork. Choose one of {', '.join(map(repr, allowed))}."
+        )
