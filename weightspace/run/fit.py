@@ -1,0 +1,304 @@
+"""The one training loop: an operator and its symmetry-broken twin, to the same bits however often it is stopped."""
+
+import json
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+
+from .._errors import ConfigError
+from .._types import Params
+from ..spec import to_text
+from ..tasks import Objective, objective_values, score, select
+from . import operator, record
+from .config import Run, TrainConfig, from_yaml, to_yaml
+from .material import Material, Progress, load_material
+
+MODELS = ("ours", "broken")
+"""The operator, and its twin without the scale symmetry."""
+
+
+def train(config: Run, out: Path, *, progress: Progress | None = None, data_dir: str | Path | None = None) -> Path:
+    """Train the run's operator and its symmetry-broken twin; returns the run's folder.
+
+    Killed at any moment, the same call continues, and on a CPU it ends in the same weights, bit for bit, as if it
+    had never stopped. Ctrl-C finishes the step, saves and raises ``KeyboardInterrupt``.
+
+    Args:
+        config: What to train.
+        out: The run's folder; ``broken/`` inside holds the twin's files.
+        progress: Called with steps done, steps in all, and a message.
+        data_dir: Folder of image sets, see :func:`weightspace.zoo.load_images`.
+
+    Raises:
+        ConfigError: if ``out`` holds another run, cannot be written, or the loss is not finite.
+    """
+    folder = Path(out)
+    _claim(folder, config)
+    material = load_material(config, folder, data_dir=data_dir, progress=progress)
+    record.write_text(folder / record.SPEC, to_text(material.spec))
+    with _finish_step_on_interrupt() as stop:
+        for name in MODELS:
+            _Fit(config, material, folder, name).run(stop, progress)
+    return folder
+
+
+def model_folder(folder: Path, name: str) -> Path:
+    """Where the files of ``ours`` or ``broken`` lie."""
+    return folder if name == "ours" else folder / name
+
+
+def _claim(folder: Path, config: Run) -> None:
+    path = folder / record.CONFIG
+    if path.exists():
+        before, now = from_yaml(path).model_dump(), config.model_dump()
+        # A table can be extended later; everything else would mix two experiments in one folder.
+        changed = [key for key in now if key != "evaluate" and now[key] != before[key]]
+        if changed:
+            raise ConfigError(
+                f"{folder} holds a run with another {changed[0]!r}: {before[changed[0]]} there, "
+                f"{now[changed[0]]} now. Choose another --out, or repeat the command of that run."
+            )
+    else:
+        record.write_json(folder / record.ENVIRONMENT, record.environment())
+    record.write_text(path, to_yaml(config))
+
+
+@final
+@dataclass
+class _State:
+    """Where training stands, apart from tensors."""
+
+    step: int = 0
+    best_loss: float = math.inf
+    best_step: int = 0
+    waited: int = 0
+    seconds: float = 0.0
+    loss_sum: float = 0.0
+    loss_count: int = 0
+
+
+@final
+class _Fit:
+    """One operator's training: draws are functions of (seed, step), everything else is in the saved state."""
+
+    def __init__(self, config: Run, material: Material, folder: Path, name: str) -> None:
+        # Three seconds to import: only training pays.
+        from lightning_fabric import Fabric
+
+        self.config, self.material, self.folder, self.name = config, material, folder, name
+        self.home = model_folder(folder, name)
+        settings = config.train
+        torch.manual_seed(settings.seed)
+        self.fabric = Fabric(accelerator=settings.device, devices=1)
+        module = operator.build(config.model, material.spec, broken=name == "broken")
+        module.calibrate(material.train.params)
+        optimizer = torch.optim.AdamW(
+            module.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        self.raw = module
+        self.module, self.optimizer = self.fabric.setup(module, optimizer)
+        self.best = _copy(module)
+        self.state = _State()
+        count = min(settings.validation_networks, len(material.val))
+        self.validation = _to(select(material.val.params, _spread(len(material.val), count)), self.fabric.device)
+
+    def run(self, stop: threading.Event, progress: Progress | None) -> None:
+        """Train until the steps are done or the patience is used up."""
+        settings, state = self.config.train, self.state
+        self._restore()
+        began, saved, before = time.monotonic(), time.monotonic(), state.seconds
+        task = self.material.objective(self.config)
+        train_x, train_y = self._images("train")
+        if state.step == 0:
+            self._validate(task)
+        while state.step < settings.steps and state.waited < settings.patience:
+            if stop.is_set():
+                self._save()
+                raise KeyboardInterrupt
+            self._step(task, train_x, train_y)
+            state.seconds = before + time.monotonic() - began
+            if state.step % settings.validate_every == 0 or state.step == settings.steps:
+                self._validate(task)
+            if time.monotonic() - saved >= settings.checkpoint_seconds:
+                self._save()
+                saved = time.monotonic()
+            if progress is not None:
+                progress(state.step, settings.steps, f"training {self.name}")
+        self._save()
+
+    def _step(self, task: Objective, images: Tensor, labels: Tensor) -> None:
+        settings, state = self.config.train, self.state
+        chosen = _draw_networks(settings, state.step, len(self.material.train))
+        batch = _to(select(self.material.train.params, chosen), self.fabric.device)
+        which = _draw_images(settings, state.step, len(images)).to(self.fabric.device)
+        for group in self.optimizer.param_groups:
+            group["lr"] = _learning_rate(settings, state.step)
+        self.module.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = task(self.module(batch), batch, images[which], labels[which]).mean()
+        self.fabric.backward(loss)
+        norm = self.fabric.clip_gradients(self.module, self.optimizer, max_norm=settings.clip, error_if_nonfinite=False)
+        if not (math.isfinite(loss.item()) and norm is not None and math.isfinite(norm.item())):
+            raise ConfigError(
+                f"the loss of {self.name!r} is {loss.item():g} with gradient norm {norm} at step {state.step}. "
+                "The best weights so far are saved; lower --train.learning-rate and choose another --out."
+            )
+        self.optimizer.step()
+        state.step += 1
+        state.loss_sum += loss.item()
+        state.loss_count += 1
+
+    @torch.no_grad()
+    def _validate(self, task: Objective) -> None:
+        """Score on validation networks and validation images; keep the best weights and log one line."""
+        settings, state = self.config.train, self.state
+        self.module.eval()
+        images, labels = self._images("val")
+        outputs = run_operator(self.module, self.validation, settings.batch_size)
+        loss = objective_values(task, outputs, self.validation, images, labels).mean().item()
+        accuracy = score(outputs, images, labels, self.material.forward).accuracy.mean().item()
+        if loss < state.best_loss:
+            state.best_loss, state.best_step, state.waited = loss, state.step, 0
+            self.best = _copy(self.raw)
+        else:
+            state.waited += 1
+        line = {
+            "model": self.name,
+            "step": state.step,
+            "epoch": state.step * settings.batch_size / len(self.material.train),
+            "seconds": round(state.seconds, 3),
+            "train_loss": state.loss_sum / state.loss_count if state.loss_count else None,
+            "val_loss": loss,
+            "val_accuracy": accuracy,
+        }
+        state.loss_sum, state.loss_count = 0.0, 0
+        record.append_metrics(self.folder, line)
+
+    def _save(self) -> None:
+        tensors: dict[str, Tensor] = {f"weights/{name}": value for name, value in self.raw.state_dict().items()}
+        tensors |= {f"best/{name}": value for name, value in self.best.items()}
+        for index, entry in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer/{index}/{key}": torch.as_tensor(value) for key, value in entry.items()}
+        tensors["generator"] = torch.get_rng_state()
+        about = {
+            "activation": self.material.activation,
+            "images": self.material.images.name,
+            "objective": self.config.objective.model_dump_json(),
+            "recipe": self.config.name,
+        }
+        broken = self.name == "broken"
+        operator.save(self.home / record.CHECKPOINT, self.best, self.config.model, broken, self.material.spec, about)
+        record.save_tensors(self.home / record.RESUME, tensors, {"state": json.dumps(asdict(self.state))})
+
+    def _restore(self) -> None:
+        path = self.home / record.RESUME
+        if path.exists():
+            tensors, metadata = record.load_tensors(path)
+            try:
+                self.state.__dict__.update(json.loads(metadata["state"]))
+                self.raw.load_state_dict(_part(tensors, "weights/"))
+                self.best = _part(tensors, "best/")
+                self._restore_optimizer(_part(tensors, "optimizer/"))
+                torch.set_rng_state(tensors["generator"])
+            except (KeyError, ValueError, RuntimeError) as error:
+                raise ConfigError(
+                    f"the saved state {path} does not fit this run ({error}). Remove the file to train from the start."
+                ) from error
+        step = self.state.step
+        fresh = not path.exists()
+        record.keep_metrics(
+            self.folder, lambda line: line["model"] != self.name or (not fresh and line["step"] <= step)
+        )
+
+    def _restore_optimizer(self, tensors: Params) -> None:
+        entries: dict[int, dict[str, Tensor]] = {}
+        for name, value in tensors.items():
+            index, key = name.split("/")
+            entries.setdefault(int(index), {})[key] = value
+        whole: dict[str, Any] = self.optimizer.state_dict()
+        self.optimizer.load_state_dict({"state": entries, "param_groups": whole["param_groups"]})
+
+    def _images(self, split: str) -> tuple[Tensor, Tensor]:
+        images = self.material.images
+        pair = (images.train_x, images.train_y) if split == "train" else (images.val_x, images.val_y)
+        return pair[0].to(self.fabric.device), pair[1].to(self.fabric.device)
+
+
+@torch.no_grad()
+def run_operator(module: nn.Module, params: Params, batch_size: int) -> Params:
+    """The operator's outputs for stacked networks, ``batch_size`` at a time."""
+    num = len(next(iter(params.values())))
+    parts = [module(select(params, slice(start, start + batch_size))) for start in range(0, num, batch_size)]
+    return {name: torch.cat([part[name] for part in parts]) for name in params}
+
+
+def _draw_networks(settings: TrainConfig, step: int, num: int) -> Tensor:
+    """Networks of a step: every epoch is a permutation that depends on (seed, epoch) alone."""
+    size = min(settings.batch_size, num)
+    per_epoch = num // size
+    epoch, place = divmod(step, per_epoch)
+    order = torch.randperm(num, generator=_generator(settings.seed, 1, epoch))
+    return order[place * size : (place + 1) * size]
+
+
+def _draw_images(settings: TrainConfig, step: int, num: int) -> Tensor:
+    """Images of a step, without repetition, as a function of (seed, step)."""
+    order = torch.randperm(num, generator=_generator(settings.seed, 2, step))
+    return order[: settings.images_per_step]
+
+
+def _generator(seed: int, stream: int, index: int) -> torch.Generator:
+    mixed = (seed * 1_000_003 + stream) * 1_000_003 + index
+    return torch.Generator().manual_seed(mixed % (1 << 63))
+
+
+def _learning_rate(settings: TrainConfig, step: int) -> float:
+    if step < settings.warmup:
+        return settings.learning_rate * (step + 1) / settings.warmup
+    done = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
+    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def _spread(num: int, count: int) -> Tensor:
+    """``count`` of ``num`` indices, evenly spaced."""
+    return torch.arange(count) * num // count
+
+
+def _copy(module: nn.Module) -> Params:
+    return {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}
+
+
+def _to(params: Params, device: torch.device) -> Params:
+    return {name: tensor.to(device) for name, tensor in params.items()}
+
+
+def _part(tensors: Params, prefix: str) -> Params:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+@contextmanager
+def _finish_step_on_interrupt() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C into a flag, so that no step is cut in half; a second one acts at once."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def note(*_: object) -> None:
+        stop.set()
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)

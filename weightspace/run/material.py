@@ -1,0 +1,91 @@
+"""What a run works on: the networks of the zoo by split, the images, and how target networks are run."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import final
+
+import numpy as np
+
+from .._errors import ConfigError
+from .._types import Params
+from ..spec import SymmetrySpec
+from ..tasks import Forward, Objective, objective
+from ..zoo import Images, Zoo, load_images, make_zoo, stacked_mlp
+from .config import Run
+
+Progress = Callable[[int, int, str], None]
+"""Called with units done, units in all, and a message."""
+
+
+@final
+@dataclass(frozen=True)
+class Networks:
+    """Stacked networks of one split, with their training run and their index columns."""
+
+    params: Params
+    runs: np.ndarray
+    val_accuracy: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.runs)
+
+
+@final
+@dataclass(frozen=True)
+class Material:
+    """Everything that training and evaluation read."""
+
+    spec: SymmetrySpec
+    activation: str
+    images: Images
+    forward: Forward
+    train: Networks
+    val: Networks
+    test: Networks
+
+    def objective(self, config: Run) -> Objective:
+        """The run's objective for these target networks."""
+        return objective(config.objective.kind, config.objective.l1, self.forward)
+
+
+def zoo_folder(config: Run, folder: Path) -> Path:
+    """Where the run's zoo lies."""
+    return Path(config.zoo.path) if config.zoo.path is not None else folder / "zoo"
+
+
+def load_material(
+    config: Run, folder: Path, *, data_dir: str | Path | None = None, progress: Progress | None = None
+) -> Material:
+    """Open the run's zoo (making or completing it first if the run says how) and load its networks.
+
+    Networks below the filter's validation accuracy, and networks with a weight that is not finite, take no part.
+
+    Raises:
+        ConfigError: if a split holds too few networks.
+        ZooError: if the zoo is missing or damaged.
+    """
+    where = zoo_folder(config, folder)
+    if config.zoo.make is not None:
+        zoo = make_zoo(config.zoo.make, where, data_dir=data_dir, num=config.zoo.num, progress=progress)
+    else:
+        zoo = Zoo.open(where)
+    activation = zoo.config.target.activation
+    images = load_images(zoo.config.images, data_dir)
+    splits = {name: _networks(zoo, name, config.filter.min_val_accuracy) for name in ("train", "val", "test")}
+    return Material(zoo.spec, activation, images, partial(stacked_mlp, activation=activation), **splits)
+
+
+def _networks(zoo: Zoo, split: str, min_val_accuracy: float) -> Networks:
+    rows = zoo.split(split)
+    accuracy = zoo.rows["val_accuracy"][rows]
+    kept = rows[accuracy >= min_val_accuracy]
+    if len(kept) < 2:
+        raise ConfigError(
+            f"only {len(kept)} of the {len(rows)} {split} networks reach the validation accuracy "
+            f"{min_val_accuracy:g}; at least 2 are needed. Make a larger zoo (--zoo.num) or lower "
+            "--filter.min-val-accuracy."
+        )
+    params = zoo.load(kept)
+    return Networks(params, zoo.rows["id"][kept], zoo.rows["val_accuracy"][kept])
