@@ -1,0 +1,71 @@
+"""What a verb of the command line is, and the parser that answers a typo with the word that was meant."""
+
+import argparse
+import difflib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Never, final
+
+from .._errors import ConfigError
+
+
+@final
+@dataclass(frozen=True)
+class Verb:
+    """One command: its words, one line of help, a paragraph, an example, its arguments and what it does.
+
+    ``run`` gets the parsed arguments, and the words that ``arguments`` did not name if ``passes_on`` is set
+    (they are then read from the recipe's own configuration); otherwise an unknown word is an error.
+    """
+
+    name: str
+    summary: str
+    about: str
+    example: str
+    arguments: Callable[[argparse.ArgumentParser], object]
+    run: Callable[[argparse.Namespace, list[str]], object]
+    passes_on: bool = False
+
+    def start(self, words: list[str]) -> None:
+        """Parse the words after the verb and run it.
+
+        Raises:
+            ConfigError: for words that this verb does not know.
+        """
+        parser = _Parser(
+            prog=f"weightspace {self.name}",
+            description=f"{self.summary}\n\n{self.about}",
+            epilog=f"example:\n  {self.example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+            # A verb that passes words on shows the recipe's options as well, once it knows the recipe.
+            add_help=not self.passes_on or not words or words[0].startswith("-"),
+        )
+        self.arguments(parser)
+        known, unknown = parser.parse_known_args(words)
+        if unknown and not self.passes_on:
+            raise ConfigError(
+                f"'weightspace {self.name}' does not know {unknown[0]!r}.{suggest(unknown[0], options(parser))} "
+                f"Type: weightspace {self.name} --help"
+            )
+        self.run(known, unknown)
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """`` Did you mean 'x'?`` for the nearest known word, or nothing."""
+    near = difflib.get_close_matches(word.split("=")[0], list(known), n=1, cutoff=0.5)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def options(parser: argparse.ArgumentParser) -> list[str]:
+    """Every option of a parser."""
+    return [option for action in parser._actions for option in action.option_strings]
+
+
+@final
+class _Parser(argparse.ArgumentParser):
+    """Raises instead of printing and leaving: errors are reported in one place."""
+
+    def error(self, message: str) -> Never:
+        usage = " ".join(self.format_usage().split())
+        raise ConfigError(f"{message[:1].upper()}{message[1:]}. The {usage} (more: {self.prog} --help)")

@@ -1,0 +1,81 @@
+"""``weightspace zoo make`` and ``weightspace zoo info``."""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ._arguments import add_data, add_out, count
+from ._console import print_table, progress, say
+from ._verb import Verb
+
+if TYPE_CHECKING:
+    from ..zoo import Zoo
+
+
+def _make_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", metavar="RECIPE", help="which zoo: see the list below, or 'weightspace train --help'")
+    add_out(parser, "folder of the zoo")
+    parser.add_argument("--num", type=count, metavar="N", help="number of training runs (default: the recipe's)")
+    add_data(parser)
+
+
+def _make(args: argparse.Namespace, _: list[str]) -> None:
+    from .. import recipes
+    from ..zoo import make_zoo
+
+    config = recipes.zoo(args.recipe)
+    with progress() as show:
+        zoo = make_zoo(config, args.out, data_dir=args.data, num=args.num, progress=show)
+    say(f"zoo: {args.out}")
+    _print_info(zoo)
+
+
+def _info_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("zoo", type=Path, metavar="DIR", help="folder of a zoo")
+
+
+def _info(args: argparse.Namespace, _: list[str]) -> None:
+    from ..zoo import Zoo
+
+    _print_info(Zoo.open(args.zoo))
+
+
+def _print_info(zoo: "Zoo") -> None:
+    import numpy as np
+
+    say(f"images: {zoo.config.images}    architecture: {zoo.spec}")
+    rows: Mapping[str, Any] = zoo.rows
+    lines = []
+    for split in ("train", "val", "test"):
+        picked = zoo.split(split)
+        runs = len(np.unique(rows["id"][picked]))
+        # Quantiles of a split without networks do not exist.
+        scores = (
+            [f"{100 * q:.1f}" for q in np.quantile(rows["test_accuracy"][picked], (0.05, 0.5, 0.95, 1.0))]
+            if runs
+            else ["-"] * 4
+        )
+        lines.append((split, str(runs), str(len(picked)), *scores))
+    header = ("split", "runs", "networks", "accuracy, 5 %", "median", "95 %", "best")
+    print_table("Accuracy (%) on the final half of the test images", header, lines)
+
+
+MAKE = Verb(
+    "zoo make",
+    "Train a zoo: many small networks of one architecture, with their accuracies.",
+    "Weights go to safetensors shards, accuracies and hyper-parameters to parquet. Interrupt it at any moment:\n"
+    "the same command continues, and the result is the same.",
+    "weightspace zoo make digits --out zoos/digits --num 300",
+    _make_arguments,
+    _make,
+)
+
+INFO = Verb(
+    "zoo info",
+    "Show what a zoo holds: architecture, splits, accuracies.",
+    "Reads the index only, so it is quick for large zoos as well.",
+    "weightspace zoo info zoos/digits",
+    _info_arguments,
+    _info,
+)
