@@ -20,7 +20,7 @@ from ..spec import to_text
 from ..tasks import Objective, objective_values, score, select
 from . import operator, record
 from .config import Run, TrainConfig, from_yaml, to_yaml
-from .material import Material, Progress, load_material
+from .material import Material, Progress, load_material, spread
 
 MODELS = ("ours", "broken")
 """The operator, and its twin without the scale symmetry."""
@@ -109,7 +109,7 @@ class _Fit:
         self.best = _copy(module)
         self.state = _State()
         count = min(settings.validation_networks, len(material.val))
-        self.validation = _to(select(material.val.params, _spread(len(material.val), count)), self.fabric.device)
+        self.validation = _to(select(material.val.params, spread(len(material.val), count)), self.fabric.device)
 
     def run(self, stop: threading.Event, progress: Progress | None) -> None:
         """Train until the steps are done or the patience is used up."""
@@ -148,6 +148,7 @@ class _Fit:
         self.fabric.backward(loss)
         norm = self.fabric.clip_gradients(self.module, self.optimizer, max_norm=settings.clip, error_if_nonfinite=False)
         if not (math.isfinite(loss.item()) and norm is not None and math.isfinite(norm.item())):
+            self._save()
             raise ConfigError(
                 f"the loss of {self.name!r} is {loss.item():g} with gradient norm {norm} at step {state.step}. "
                 "The best weights so far are saved; lower --train.learning-rate and choose another --out."
@@ -266,11 +267,6 @@ def _learning_rate(settings: TrainConfig, step: int) -> float:
         return settings.learning_rate * (step + 1) / settings.warmup
     done = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
     return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
-
-
-def _spread(num: int, count: int) -> Tensor:
-    """``count`` of ``num`` indices, evenly spaced."""
-    return torch.arange(count) * num // count
 
 
 def _copy(module: nn.Module) -> Params:

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import final
 
 import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
 
 from .._errors import ConfigError
 from .._types import Params
@@ -75,6 +78,11 @@ def load_material(
     images = load_images(zoo.config.images, data_dir)
     splits = {name: _networks(zoo, name, config.filter.min_val_accuracy) for name in ("train", "val", "test")}
     return Material(zoo.spec, activation, images, partial(stacked_mlp, activation=activation), **splits)
+
+
+def spread(num: int, count: int) -> Int[Tensor, " c"]:
+    """``count`` of ``num`` indices, evenly spaced."""
+    return torch.arange(count) * num // count
 
 
 def _networks(zoo: Zoo, split: str, min_val_accuracy: float) -> Networks:

@@ -88,5 +88,5 @@ def check_l1(kind: ObjectiveName, l1: float) -> None:
     if kind == "distill" and l1 == 0:
         raise ConfigError(
             "the objective 'distill' with l1 = 0 is minimized by returning every network unchanged. "
-            "Try --objective.l1 5e-4, or --objective.kind ce."
+            "Try --objective.l1 5e-4, or a recipe with the objective 'ce'."
         )

@@ -1,0 +1,16 @@
+"""Everything with side effects: training, evaluation, reports, and operators applied to files."""
+
+from ._headline import headline as headline
+from ._tables import percent as percent
+from ._tables import tables as tables
+from .apply import Applied as Applied
+from .apply import apply as apply
+from .config import Run as Run
+from .config import from_yaml as from_yaml
+from .config import parse_run as parse_run
+from .config import to_yaml as to_yaml
+from .evaluate import evaluate as evaluate
+from .finetune import finetune_folder as finetune_folder
+from .fit import train as train
+from .operator import pretrained_names as pretrained_names
+from .report import report as report

@@ -1,0 +1,122 @@
+"""Use a trained operator: change one network, or a folder of them, in a single forward pass."""
+
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, final
+
+import torch
+
+from .._errors import ConfigError
+from .._types import Params
+from ..tasks import score
+from ..zoo import load_images, stacked_mlp
+from . import networks, operator
+from .fit import run_operator
+from .material import Progress
+
+_BATCH = 32
+
+
+@final
+@dataclass(frozen=True)
+class Applied:
+    """One changed network: file read and written, the change, and accuracies on test images if they are at hand.
+
+    ``max_change`` is the largest absolute change of a parameter, ``relative_change`` the norm of all changes over
+    the norm of all parameters; accuracies are fractions.
+    """
+
+    file: str
+    out: str
+    max_change: float
+    relative_change: float
+    accuracy_before: float | None = None
+    accuracy_after: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The row as plain data."""
+        return asdict(self)
+
+
+def apply(
+    source: str | Path,
+    path: str | Path,
+    out: str | Path,
+    *,
+    data_dir: str | Path | None = None,
+    progress: Progress | None = None,
+) -> list[Applied]:
+    """Write the networks at ``path``, changed by an operator, to ``out``; one row per network.
+
+    All networks are read and checked before the first is written. Names, dtypes, metadata and file names stay.
+    Accuracies are measured on the test half of the images the operator was trained for, when these can be loaded.
+
+    Args:
+        source: Run folder, checkpoint file, or name of a pretrained operator.
+        path: A ``.safetensors`` (or ``.pt``, ``.pth``) file, or a folder of them.
+        out: File for one network, folder for a folder.
+        data_dir: Folder of image sets; ``digits`` needs none.
+        progress: Called with networks done, networks in all, and a message.
+
+    Raises:
+        ConfigError: if the operator or a file cannot be read or written.
+        SpecMismatch: if a network is of another architecture or holds values that are not finite.
+    """
+    loaded = operator.load(operator.find(source))
+    source_path, out_path = Path(path), Path(out)
+    files = networks.find_networks(source_path)
+    places = networks.targets(files, source_path, out_path)
+    read = [networks.read_network(file, loaded.spec) for file in files]
+    rows: list[Applied] = []
+    for start in range(0, len(read), _BATCH):
+        some = read[start : start + _BATCH]
+        old = networks.stack(some)
+        new = run_operator(loaded.module, old, _BATCH)
+        before, after = _accuracies(loaded, old, new, data_dir)
+        for index, network in enumerate(some):
+            _check_finite(network.path, new, index)
+            place = places[start + index]
+            networks.write_changed(network, old, new, index, place)
+            change = _flat(new, index) - _flat(old, index)
+            rows.append(
+                Applied(
+                    file=str(network.path),
+                    out=str(place),
+                    max_change=float(change.abs().max()),
+                    relative_change=float(change.norm() / _flat(old, index).norm().clamp_min(1e-12)),
+                    accuracy_before=before[index] if before else None,
+                    accuracy_after=after[index] if after else None,
+                )
+            )
+            if progress is not None:
+                progress(len(rows), len(read), "applying")
+    return rows
+
+
+def _accuracies(
+    loaded: operator.Operator, old: Params, new: Params, data_dir: str | Path | None
+) -> tuple[list[float], list[float]]:
+    try:
+        images = load_images(loaded.about["images"], data_dir)
+    except ConfigError:
+        # Without its images the operator still works; the table has no accuracies then.
+        if data_dir is not None:
+            raise
+        return [], []
+    forward = partial(stacked_mlp, activation=loaded.about["activation"])
+    found = [score(params, images.test_x, images.test_y, forward).accuracy.tolist() for params in (old, new)]
+    return found[0], found[1]
+
+
+def _check_finite(path: Path, new: Params, index: int) -> None:
+    for name, value in new.items():
+        if not bool(value[index].isfinite().all()):
+            raise ConfigError(
+                f"the operator's output for {path} is not finite at {name!r}: the network is too unlike those it was "
+                "trained on. Nothing was written for it; leave it out."
+            )
+
+
+def _flat(params: Params, index: int) -> torch.Tensor:
+    return torch.cat([value[index].flatten() for value in params.values()]).double()

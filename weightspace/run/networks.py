@@ -1,0 +1,140 @@
+"""Trained networks as users keep them: one safetensors or torch file per network, alone or in a folder."""
+
+import pickle
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+import torch
+from torch import Tensor
+
+from .._errors import ConfigError, SpecMismatch
+from .._types import Params
+from ..spec import SymmetrySpec
+from . import record
+
+SUFFIXES = (".safetensors", ".pt", ".pth")
+
+
+@final
+@dataclass(frozen=True)
+class NetworkFile:
+    """One network: where it was read, its parameters as stored, and the metadata of its file."""
+
+    path: Path
+    params: Params
+    metadata: dict[str, str]
+
+
+def find_networks(path: Path) -> list[Path]:
+    """The network files that ``path`` means: itself, or all of a folder in alphabetical order.
+
+    Raises:
+        ConfigError: if there are none.
+    """
+    if path.is_file():
+        if path.suffix not in SUFFIXES:
+            raise ConfigError(f"{path} is no network file: its name should end in {', '.join(SUFFIXES)}. Convert it.")
+        return [path]
+    if not path.is_dir():
+        raise ConfigError(f"there is no file or folder {path}. Check the path, e.g. with ls {path.parent}.")
+    files = sorted(file for file in path.iterdir() if file.suffix in SUFFIXES and not file.name.startswith("."))
+    if not files:
+        raise ConfigError(f"the folder {path} holds no file ending in {', '.join(SUFFIXES)}. Name another folder.")
+    return files
+
+
+def read_network(path: Path, spec: SymmetrySpec) -> NetworkFile:
+    """One network of the given architecture.
+
+    Raises:
+        ConfigError: if the file cannot be read.
+        SpecMismatch: if the network is of another architecture (naming the first difference), or holds values
+            that are not finite.
+    """
+    params, metadata = record.load_tensors(path) if path.suffix == ".safetensors" else (_read_torch(path), {})
+    try:
+        stacked = spec.check(params)
+    except SpecMismatch as error:
+        raise SpecMismatch(f"{path}: {error}") from error
+    if stacked is not None:
+        raise SpecMismatch(f"{path} holds {stacked} stacked networks, expected one. Write one file per network.")
+    for name in spec.axes:
+        if not params[name].is_floating_point() or not bool(params[name].isfinite().all()):
+            raise SpecMismatch(
+                f"{path}: parameter {name!r} holds values that are not finite numbers (NaN or infinity), "
+                "or is not of a float type. Leave this network out; it has diverged or is damaged."
+            )
+    return NetworkFile(path, {name: params[name] for name in spec.axes}, metadata)
+
+
+def stack(networks: Sequence[NetworkFile]) -> Params:
+    """Stacked float32 parameters."""
+    names = networks[0].params
+    return {name: torch.stack([network.params[name].float() for network in networks]) for name in names}
+
+
+def write_changed(network: NetworkFile, old: Params, new: Params, index: int, path: Path) -> None:
+    """Write a network changed by ``new - old``, with its own names, dtypes and metadata.
+
+    The change is added in float64 to the numbers as stored, so that a float64 network keeps its precision.
+    """
+    changed: Params = {}
+    for name, value in network.params.items():
+        delta = new[name][index].double() - old[name][index].double()
+        changed[name] = (value.double() + delta).to(value.dtype)
+    write_network(path, changed, network.metadata)
+
+
+def write_network(path: Path, params: Params, metadata: dict[str, str]) -> None:
+    """Write one network at once, in the format that the suffix names.
+
+    Raises:
+        ConfigError: if the place cannot be written.
+    """
+    if path.suffix == ".safetensors":
+        record.save_tensors(path, params, metadata)
+        return
+    import io
+
+    buffer = io.BytesIO()
+    torch.save(params, buffer)
+    record.write_bytes(path, buffer.getvalue())
+
+
+def targets(files: Sequence[Path], source: Path, out: Path) -> list[Path]:
+    """Where the results of ``files`` go: ``out`` itself for one file, the same names inside it for a folder.
+
+    Raises:
+        ConfigError: if a folder should go into a file, or a result would replace its input.
+    """
+    if source.is_file():
+        wanted = [out / source.name if out.is_dir() else out]
+        if wanted[0].suffix not in SUFFIXES:
+            raise ConfigError(f"--out {out} should end in {', '.join(SUFFIXES)}, e.g. --out {out}.safetensors.")
+    elif out.is_file() or out.suffix in SUFFIXES:
+        raise ConfigError(f"{source} is a folder, so --out {out} must be one as well, e.g. --out {out.stem}.")
+    else:
+        wanted = [out / file.name for file in files]
+    for file, place in zip(files, wanted, strict=True):
+        if file.resolve() == place.resolve():
+            raise ConfigError(f"the result would replace its input {file}. Choose another --out.")
+    return wanted
+
+
+def _read_torch(path: Path) -> Params:
+    try:
+        value = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError, KeyError) as error:
+        raise ConfigError(
+            f"{path} cannot be read as a file of tensors ({str(error).strip().splitlines()[0]}). "
+            "Save it with torch.save(net.state_dict(), path), or as safetensors."
+        ) from error
+    if isinstance(value, dict) and isinstance(value.get("state_dict"), dict):
+        value = value["state_dict"]
+    if not isinstance(value, dict) or not all(isinstance(item, Tensor) for item in value.values()):
+        raise ConfigError(
+            f"{path} holds no state_dict (names to tensors). Save it with torch.save(net.state_dict(), path)."
+        )
+    return dict(value)
