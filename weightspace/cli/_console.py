@@ -3,8 +3,9 @@
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
+_SECONDS_BEFORE_ANYTHING = 2.0
 _SECONDS_BETWEEN_LINES = 10.0
 
 Show = Callable[[int, int, str], None]
@@ -13,39 +14,50 @@ Show = Callable[[int, int, str], None]
 
 @contextmanager
 def progress() -> Iterator[Show]:
-    """A function that shows progress: a bar on a terminal, a line now and then elsewhere."""
-    if not sys.stderr.isatty():
-        yield _lines()
-        return
+    """A function that shows progress: a bar on a terminal, a line now and then elsewhere; nothing in short work."""
+    began = time.monotonic()
+    with _bar() if sys.stderr.isatty() else nullcontext(_lines()) as show:
+
+        def after_a_while(done: int, total: int, message: str) -> None:
+            if time.monotonic() - began > _SECONDS_BEFORE_ANYTHING:
+                show(done, total, message)
+
+        yield after_a_while
+
+
+@contextmanager
+def _bar() -> Iterator[Show]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bars:
-        task = bars.add_task("starting", total=None)
-        before = (0, 0)
+    bars = Progress(*columns, console=Console(stderr=True))
+    task, before = bars.add_task("", total=None), (0, 0)
 
-        def show(done: int, total: int, message: str) -> None:
-            nonlocal before
-            # Another piece of work has begun: the time that remains is counted anew.
-            if total != before[1] or done < before[0]:
-                bars.reset(task)
-            bars.update(task, completed=done, total=total, description=message)
-            before = (done, total)
+    def show(done: int, total: int, message: str) -> None:
+        nonlocal before
+        bars.start()
+        # Another piece of work has begun: the time that remains is counted anew.
+        if total != before[1] or done < before[0]:
+            bars.reset(task)
+        bars.update(task, completed=done, total=total, description=message)
+        before = (done, total)
 
+    try:
         yield show
+    finally:
+        bars.stop()
 
 
 def _lines() -> Show:
-    said, last = -_SECONDS_BETWEEN_LINES, ""
+    said, last = 0.0, ""
 
     def show(done: int, total: int, message: str) -> None:
         nonlocal said, last
         now = time.monotonic()
-        if message == last and now - said < _SECONDS_BETWEEN_LINES:
-            return
-        said, last = now, message
-        print(f"{message}: {done} of {total}", file=sys.stderr, flush=True)
+        if message != last or now - said > _SECONDS_BETWEEN_LINES:
+            said, last = now, message
+            print(f"{message}: {done} of {total}", file=sys.stderr, flush=True)
 
     return show
 

@@ -1,6 +1,6 @@
 """The results table: which columns it has and how each cell reads, for the terminal, Markdown and HTML alike.
 
-``run.evaluate`` writes ``results.md`` with :func:`markdown`; the report and the command line print the same
+``run.evaluate`` writes ``results.md`` with :func:`markdown`; the report and the command line show the same
 :class:`Table` objects, so a number looks the same wherever it stands. A cell that was not computed says *not
 run*; a dash means that the column has no meaning for the method.
 """

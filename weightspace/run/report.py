@@ -7,7 +7,6 @@ from typing import Any
 from .._errors import ConfigError
 from ._headline import headline
 from ._page import page
-from ._tables import markdown
 from .plots import figures
 from .record import CONFIG, RESULTS, read_json, read_metrics, write_text
 
@@ -50,13 +49,6 @@ def read_results(run_dir: Path) -> dict[str, Any]:
             f"{run_dir} has no {RESULTS}, so it was not evaluated yet. Type: weightspace evaluate {run_dir}"
         )
     return read_json(run_dir / RESULTS)
-
-
-def results_markdown(results: Mapping[str, Any]) -> str:
-    """``results.md``: the headline, both tables, and the command that makes them again."""
-    facts = "\n".join(f"- {name}: {value}" for name, value in _facts(results))
-    command = f"```sh\n{results['command']}\n```\n" if results.get("command") else ""
-    return f"# {_title(results)}\n\n**{headline(results)}**\n\n{markdown(results)}\n{facts}\n\n{command}"
 
 
 def _title(results: Mapping[str, Any]) -> str:
