@@ -1,5 +1,6 @@
 """Which neuron space acts on which parameter axis: the spec, its text, and ``derive``."""
 
+from ._derive import derive as derive
 from ._layout import Bias as Bias
 from ._layout import Layout as Layout
 from ._layout import Weight as Weight

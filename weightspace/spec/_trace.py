@@ -1,0 +1,181 @@
+"""The traced graph of a network: its operators, and which ``state_dict`` entries it reads."""
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
+from typing import final
+
+import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+from torch.export.graph_signature import InputKind
+from torch.fx import Node
+
+from .._errors import SpecError
+from ._rules import LAYERS
+from ._values import Call, Param
+
+
+@final
+@dataclass(frozen=True)
+class Trace:
+    """A network as a graph of operators, and what is known of each before reading it.
+
+    Attributes:
+        calls: Operators that have an effect on the outputs, in forward order.
+        outputs: Nodes of the tensors that the network returns.
+        params: Entries of the ``state_dict`` by the node at which they enter the graph.
+        shapes: Shape of every ``state_dict`` entry, in its order.
+        shared: By entry, the names of everything that shares its memory (at least itself).
+        returned: Nodes from which an output is reached through no further parameters.
+        last: Nodes from which no parameters are reached.
+    """
+
+    calls: tuple[Call, ...]
+    outputs: tuple[Node, ...]
+    params: dict[Node, Param]
+    shapes: dict[str, tuple[int, ...]]
+    shared: dict[str, tuple[str, ...]]
+    returned: frozenset[Node]
+    last: frozenset[Node]
+
+
+def trace(module: nn.Module, example: Tensor | tuple[Tensor, ...]) -> Trace:
+    """The graph of ``module`` in eval mode on ``example``; the module is left as it was.
+
+    Raises:
+        SpecError: if ``example`` is not made of tensors, or forward fails or branches on values.
+    """
+    args = example if isinstance(example, tuple) else (example,)
+    if not isinstance(module, nn.Module):
+        raise SpecError(f"derive needs a torch.nn.Module, got {type(module).__name__}. Type: ws.derive(net, example).")
+    if not args or not all(isinstance(arg, Tensor) for arg in args):
+        raise SpecError(
+            f"the example must be a tensor or a tuple of tensors, got {_describe(example)}. "
+            "Type: ws.derive(net, torch.randn(2, 64)), with the shape your network reads."
+        )
+    state = module.state_dict()
+    for name, value in state.items():
+        if not isinstance(value, Tensor):
+            raise SpecError(
+                f"the state_dict entry {name!r} of {type(module).__name__} is {type(value).__name__}, not a tensor. "
+                "Remove it from the state_dict (get_extra_state) before deriving."
+            )
+    program = _export(module, args)
+    params: dict[Node, Param] = {}
+    inputs = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
+    for spec in program.graph_signature.input_specs:
+        learned = spec.kind == InputKind.PARAMETER
+        if spec.target in state and (learned or spec.kind == InputKind.BUFFER):
+            params[inputs[spec.arg.name]] = Param(spec.target, learned, state[spec.target].numel())
+        elif learned:
+            raise SpecError(
+                f"parameter {spec.target!r} of {type(module).__name__} is not in its state_dict under this name. "
+                f"Remove the state_dict hook; the state_dict has {', '.join(state) or 'nothing'}."
+            )
+    calls, returned, last = _reach(program, params)
+    return Trace(
+        calls=calls,
+        outputs=tuple(next(iter(reversed(program.graph.nodes))).all_input_nodes),
+        params=params,
+        shapes={name: tuple(value.shape) for name, value in state.items()},
+        shared=_shared(module, program),
+        returned=returned,
+        last=last,
+    )
+
+
+def _export(module: nn.Module, args: tuple[Tensor, ...]) -> ExportedProgram:
+    training = {child: child.training for child in module.modules()}
+    try:
+        # Without gradients, a torch.no_grad() inside forward leaves no trace in the graph.
+        with _quiet(), torch.no_grad():
+            return torch.export.export(module.eval(), args)
+    except Exception as error:  # whatever forward or the tracer raises becomes one short message
+        name, kind = type(module).__name__, type(error).__name__
+        shapes = ", ".join(str(list(arg.shape)) for arg in args)
+        if kind == "GuardOnDataDependentSymNode":
+            raise SpecError(
+                f"cannot trace {name}: its forward depends on the values of a tensor (an if, a loop or .item()). "
+                "Take that part out of forward, and derive the network without it."
+            ) from error
+        reason = str(error).strip().split("\n")[0][:300]
+        raise SpecError(
+            f"cannot trace {name}: forward raised {kind}: {reason}. The example has shape {shapes}. "
+            "Try it by hand: net(example), with an example of the shape your network reads."
+        ) from error
+    finally:
+        for child, mode in training.items():
+            child.training = mode
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The tracer prints and logs the graph of what it cannot trace; the error raised says it in a line."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _reach(
+    program: ExportedProgram, params: Mapping[Node, Param]
+) -> tuple[tuple[Call, ...], frozenset[Node], frozenset[Node]]:
+    """Operators with an effect; nodes that reach an output, and no parameters (see :class:`Trace`)."""
+    live: set[Node] = set()
+    returned: set[Node] = set()
+    reading: set[Node] = set()  # nodes from which parameters are reached
+    readers: set[Node] = set()
+    calls: list[Call] = []
+    for node in reversed(program.graph.nodes):
+        users = list(node.users)
+        if any(user.op == "output" or (user in returned and user not in readers) for user in users):
+            returned.add(node)
+        if any(user in readers or user in reading for user in users):
+            reading.add(node)
+        if node.op != "call_function":
+            continue
+        call = Call.of(node)
+        if call.name in LAYERS or any(params[arg].numel > 1 for arg in call.operands if arg in params):
+            readers.add(node)
+        if call.writes or any(user.op == "output" or user in live for user in users):
+            live.add(node)
+            calls.append(call)
+    return tuple(reversed(calls)), frozenset(returned), frozenset(set(program.graph.nodes) - reading)
+
+
+def _shared(module: nn.Module, program: ExportedProgram) -> dict[str, tuple[str, ...]]:
+    """By parameter, buffer and captured constant: the names of all that overlap it in memory."""
+    tensors = {name: value for name, value in program.constants.items() if isinstance(value, Tensor)}
+    tensors |= dict(module.named_buffers(remove_duplicate=False))
+    tensors |= dict(module.named_parameters(remove_duplicate=False))
+    spans: list[tuple[int, int, int, str]] = []
+    shared: dict[str, tuple[str, ...]] = {}
+    for name, value in tensors.items():
+        shared[name] = (name,)
+        if value.numel() and value.layout == torch.strided:
+            start = int(value.storage_offset()) * value.element_size()
+            steps = zip(value.shape, value.stride(), strict=True)
+            extent = 1 + sum((int(size) - 1) * int(stride) for size, stride in steps)
+            spans.append((value.untyped_storage()._cdata, start, start + extent * value.element_size(), name))
+    group: list[str] = []
+    memory, end = 0, 0
+    for storage, start, stop, name in sorted(spans):
+        group, end = ([*group, name], max(end, stop)) if storage == memory and start < end else ([name], stop)
+        memory = storage
+        for member in group:
+            shared[member] = tuple(group)
+    return shared
+
+
+def _describe(example: object) -> str:
+    if isinstance(example, tuple):
+        return f"a tuple of {', '.join(type(arg).__name__ for arg in example)}" if example else "an empty tuple"
+    return f"{type(example).__name__} {example!r}"[:80]
