@@ -22,7 +22,6 @@ class ZooRef(Frozen):
 
     path: str | None = Field(None, description="Zoo folder. Default: 'zoo' inside the run's folder.")
     make: ZooConfig | None = Field(None, description="How to make the zoo if the folder has none.")
-    num: int | None = Field(None, ge=1, description="Number of training runs to make. Default: the zoo's own.")
 
     @model_validator(mode="after")
     def _has_a_source(self) -> Self:
@@ -109,7 +108,6 @@ class Run(Frozen):
     """One trained operator, its symmetry-broken twin and their table."""
 
     name: str = Field("custom", description="Name of the recipe.")
-    images: str = Field("digits", description="Image set; it must be the one the zoo was trained on.")
     zoo: ZooRef
     objective: ObjectiveConfig = CrossEntropy()
     model: OperatorConfig = OperatorConfig()

@@ -100,7 +100,6 @@ class _Fit:
         torch.manual_seed(settings.seed)
         self.fabric = Fabric(accelerator=settings.device, devices=1)
         module = operator.build(config.model, material.spec, broken=name == "broken")
-        module.calibrate(material.train.params)
         optimizer = torch.optim.AdamW(
             module.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )

@@ -71,7 +71,7 @@ def load_material(
     """
     where = zoo_folder(config, folder)
     if config.zoo.make is not None:
-        zoo = make_zoo(config.zoo.make, where, data_dir=data_dir, num=config.zoo.num, progress=progress)
+        zoo = make_zoo(config.zoo.make, where, data_dir=data_dir, progress=progress)
     else:
         zoo = Zoo.open(where)
     activation = zoo.config.target.activation
@@ -92,7 +92,7 @@ def _networks(zoo: Zoo, split: str, min_val_accuracy: float) -> Networks:
     if len(kept) < 2:
         raise ConfigError(
             f"only {len(kept)} of the {len(rows)} {split} networks reach the validation accuracy "
-            f"{min_val_accuracy:g}; at least 2 are needed. Make a larger zoo (--zoo.num) or lower "
+            f"{min_val_accuracy:g}; at least 2 are needed. Make a larger zoo (--zoo.make.num) or lower "
             "--filter.min-val-accuracy."
         )
     params = zoo.load(kept)

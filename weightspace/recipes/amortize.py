@@ -1,0 +1,67 @@
+"""Amortized optimization: operators that improve, or thin out, networks of a zoo in one pass."""
+
+from ..run.config import CrossEntropy, Distill, EvaluateConfig, FilterConfig, OperatorConfig, Run, TrainConfig, ZooRef
+from ..zoo import ZooConfig
+from .zoos import cifar10_mlp_relu, cifar10_mlp_tanh, digits_mlp_tanh
+
+
+def demo() -> Run:
+    """The whole path on embedded digits in a few minutes: zoo, operator, twin, table."""
+    return Run(
+        name="demo",
+        zoo=ZooRef(make=digits_mlp_tanh()),
+        filter=FilterConfig(min_val_accuracy=0.3),
+        model=OperatorConfig(width=16, rounds=3),
+        train=TrainConfig(
+            steps=200, batch_size=16, images_per_step=600, learning_rate=3e-3, validate_every=20, validation_networks=48
+        ),
+        evaluate=EvaluateConfig(sgd_epochs=(1, 5), adam_epochs=(1, 5)),
+    )
+
+
+def amortize_digits() -> Run:
+    """The demo with a larger operator, trained longer."""
+    return Run(
+        name="amortize_digits",
+        zoo=ZooRef(make=digits_mlp_tanh()),
+        filter=FilterConfig(min_val_accuracy=0.3),
+        model=OperatorConfig(width=32, rounds=4),
+        train=TrainConfig(steps=600, batch_size=32, images_per_step=1200, learning_rate=2e-3),
+        evaluate=EvaluateConfig(sgd_epochs=(1, 5, 25), adam_epochs=(1, 5, 25)),
+    )
+
+
+def amortize_cifar10_tanh_ce() -> Run:
+    """Lower the cross-entropy of tanh networks on CIFAR-10.
+
+    Source: arXiv:2510.08300, table 1 (width 128, 8 rounds, 300 epochs, all images there).
+    """
+    return _cifar10("amortize_cifar10_tanh_ce", cifar10_mlp_tanh(), "zoos/cifar10_mlp_tanh", CrossEntropy())
+
+
+def amortize_cifar10_tanh_distill() -> Run:
+    """Keep the outputs of tanh networks while their L1 norm shrinks."""
+    return _cifar10("amortize_cifar10_tanh_distill", cifar10_mlp_tanh(), "zoos/cifar10_mlp_tanh", Distill(l1=5e-4))
+
+
+def amortize_cifar10_relu_ce() -> Run:
+    """Lower the cross-entropy of ReLU networks on CIFAR-10."""
+    return _cifar10("amortize_cifar10_relu_ce", cifar10_mlp_relu(), "zoos/cifar10_mlp_relu", CrossEntropy())
+
+
+def amortize_cifar10_relu_distill() -> Run:
+    """Keep the outputs of ReLU networks while their L1 norm shrinks."""
+    return _cifar10("amortize_cifar10_relu_distill", cifar10_mlp_relu(), "zoos/cifar10_mlp_relu", Distill(l1=5e-4))
+
+
+def _cifar10(name: str, zoo: ZooConfig, path: str, objective: CrossEntropy | Distill) -> Run:
+    # Both objectives of one activation share a zoo, so it lies outside the run's folder.
+    return Run(
+        name=name,
+        zoo=ZooRef(path=path, make=zoo),
+        filter=FilterConfig(min_val_accuracy=0.3),
+        objective=objective,
+        model=OperatorConfig(width=32, rounds=4),
+        train=TrainConfig(steps=400, batch_size=32, images_per_step=2000, learning_rate=2e-3),
+        evaluate=EvaluateConfig(sgd_epochs=(5, 25), adam_epochs=(5, 25)),
+    )
