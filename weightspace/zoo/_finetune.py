@@ -1,0 +1,137 @@
+"""Fine-tuning of many given networks side by side: the iterative baseline, and a tool of its own."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .._types import Params
+from ..spec import SymmetrySpec
+from ._flat import Shapes, num_weights, pack, views
+from ._gradient import class_first_logits, cross_entropy_gradient
+from ._hyper import OptimizerName, run_seed
+from ._images import Images
+from ._optimizers import make_optimizer
+from ._pool import Advance, Progress, workers
+from ._train import MOST_AT_ONCE, Trainer, gather, shuffle_rows, shuffler
+
+
+def finetune(
+    params: Params,
+    spec: SymmetrySpec,
+    images: Images,
+    *,
+    optimizer: OptimizerName = "sgd",
+    learning_rate: float = 0.01,
+    batch_size: int = 64,
+    epochs: int = 25,
+    activation: str = "tanh",
+    l1: float = 0.0,
+    distill: bool = False,
+    seed: int = 0,
+    ids: Sequence[int] | None = None,
+    progress: Progress | None = None,
+) -> Params:
+    """The stacked networks after ``epochs`` epochs of training on the training images.
+
+    See :func:`finetune_path`, which also keeps earlier epochs.
+    """
+    return finetune_path(
+        params,
+        spec,
+        images,
+        optimizer=optimizer,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        epochs=(epochs,),
+        activation=activation,
+        l1=l1,
+        distill=distill,
+        seed=seed,
+        ids=ids,
+        progress=progress,
+    )[epochs]
+
+
+def finetune_path(
+    params: Params,
+    spec: SymmetrySpec,
+    images: Images,
+    *,
+    optimizer: OptimizerName = "sgd",
+    learning_rate: float = 0.01,
+    batch_size: int = 64,
+    epochs: Sequence[int] = (25, 50, 100, 150),
+    activation: str = "tanh",
+    l1: float = 0.0,
+    distill: bool = False,
+    seed: int = 0,
+    ids: Sequence[int] | None = None,
+    progress: Progress | None = None,
+) -> dict[int, Params]:
+    """The stacked networks after each of the ``epochs``, trained on the training images.
+
+    Every network has its own order of images, a function of ``seed`` and its id: networks may be fine-tuned in
+    any portions, and a portion again, with the same result up to rounding (to the byte, if the portion is the
+    same). A network that diverges keeps the weights of its last sound epoch.
+
+    Args:
+        params: Stacked MLPs; left as they are.
+        spec: Their spec.
+        images: The training part is used.
+        optimizer: ``sgd``, ``adam`` or ``rmsprop``, with torch's default constants.
+        learning_rate: Of every network.
+        batch_size: Images per step.
+        epochs: Epochs to return, each at least 1.
+        activation: Name of the hidden activation.
+        l1: Factor of the sum of absolute weights in the loss, arXiv:2510.08300, eq. 1.
+        distill: Fit the network's own outputs before the training instead of the labels.
+        seed: Of the order of images.
+        ids: Identity of each network (default: its place).
+        progress: Called with model-images done, all of them, and a message.
+
+    Raises:
+        SpecMismatch: if the parameters do not fit the spec.
+    """
+    spec.check(params)
+    shapes = {name: spec.shape(name) for name in spec.axes}
+    start = pack({name: params[name].detach() for name in shapes})
+    numbers = list(range(len(start))) if ids is None else list(ids)
+    num_images = len(images.train_x)
+    advance = Advance(progress, len(start) * num_images * max(epochs), f"fine-tuning ({optimizer})")
+
+    def portion(places: np.ndarray) -> list[Tensor]:
+        weights = start[torch.from_numpy(places)]
+        gradient = _gradient(weights.clone(), shapes, images, activation, distill)
+        rate = torch.full((len(weights),), learning_rate, dtype=weights.dtype)
+        step = make_optimizer(optimizer, rate, torch.zeros_like(rate), num_weights(shapes))
+        trainer = Trainer(weights, shapes, [(slice(None), step)], gradient, batch_size, l1)
+        order = np.tile(np.arange(num_images, dtype=np.int32), (len(places), 1))
+        shuffles = [shuffler(run_seed(seed, numbers[place])) for place in places]
+        kept: dict[int, Tensor] = {}
+        for epoch in range(1, max(epochs) + 1):
+            shuffle_rows(order, shuffles)
+            advance(trainer.epoch(torch.from_numpy(order)))
+            if epoch in epochs:
+                kept[epoch] = weights.clone()
+        return [kept[epoch] for epoch in epochs]
+
+    with workers(advance) as pool:
+        parts = max(1, -(-len(start) // MOST_AT_ONCE))
+        trained = list(pool.map(portion, np.array_split(np.arange(len(start)), parts)))
+    return {epoch: views(torch.cat([part[place] for part in trained]), shapes) for place, epoch in enumerate(epochs)}
+
+
+def _gradient(
+    before: Tensor, shapes: Shapes, images: Images, activation: str, distill: bool
+) -> Callable[[Params, Tensor, Params], None]:
+    old = views(before, shapes)
+
+    def gradient(params: Params, index: Tensor, out: Params) -> None:
+        x, y = gather(images.train_x, images.train_y, index)
+        # The divergence from fixed outputs has the gradient of the cross-entropy with them.
+        goal = torch.softmax(class_first_logits(old, x, activation), dim=1) if distill else y
+        cross_entropy_gradient(params, x, goal, activation, None, out)
+
+    return gradient

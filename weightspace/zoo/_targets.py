@@ -1,0 +1,194 @@
+"""Target networks: the small networks that are data, and many of them evaluated at once.
+
+Parameters are called ``layers.0.weight``, ``layers.0.bias``, ... in every target, so stacked parameters of one
+architecture can be run without building a module.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Literal, final
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from .._errors import ConfigError
+from .._types import Params
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": torch.relu,
+    "leaky_relu": F.leaky_relu,
+    "abs": torch.abs,
+    "tanh": torch.tanh,
+    "sin": torch.sin,
+    "erf": torch.erf,
+    "hardtanh": F.hardtanh,
+    "softsign": F.softsign,
+    "tanhshrink": F.tanhshrink,
+    "hardshrink": F.hardshrink,
+    "softshrink": F.softshrink,
+    "gelu": F.gelu,
+    "silu": F.silu,
+    "elu": F.elu,
+    "selu": F.selu,
+    "relu6": F.relu6,
+    "mish": F.mish,
+    "hardswish": F.hardswish,
+    "sigmoid": torch.sigmoid,
+    "softplus": F.softplus,
+}
+"""Hidden activations by name."""
+
+ActivationName = Literal[
+    "relu", "leaky_relu", "abs", "tanh", "sin", "erf", "hardtanh", "softsign", "tanhshrink", "hardshrink",
+    "softshrink", "gelu", "silu", "elu", "selu", "relu6", "mish", "hardswish", "sigmoid", "softplus",
+]  # fmt: skip
+
+
+def activation_function(name: str) -> Callable[[Tensor], Tensor]:
+    """The activation called ``name``.
+
+    Raises:
+        ConfigError: for a name that is not in :data:`ACTIVATIONS`.
+    """
+    if name not in ACTIVATIONS:
+        raise ConfigError(f"unknown activation {name!r}. Choose one of: {', '.join(ACTIVATIONS)}.")
+    return ACTIVATIONS[name]
+
+
+@final
+class MLP(nn.Module):
+    """Classifier of flattened images: linear layers with one activation between them, logits at the end.
+
+    The default sizes are those of the published MLP zoo (arXiv:2510.08300, appendix C.2: 5,386 parameters).
+    """
+
+    def __init__(self, widths: Sequence[int] = (64, 48, 32, 16, 10), activation: str = "tanh") -> None:
+        super().__init__()
+        self.widths = tuple(widths)
+        self.activation = activation
+        self._function = activation_function(activation)
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(self.widths, self.widths[1:], strict=False))
+
+    def forward(self, x: Float[Tensor, "p i"]) -> Float[Tensor, "p o"]:
+        *hidden, last = self.layers
+        for layer in hidden:
+            x = self._function(layer(x))
+        return last(x)
+
+
+@final
+class Siren(nn.Module):
+    """Implicit neural representation: pixel coordinates in [-1, 1] to intensities, sine activations.
+
+    ``omega`` (radians per unit of pre-activation) multiplies every hidden pre-activation, ``offset`` is added to
+    the output. Source: Sitzmann et al. 2020, arXiv:2006.09661, section 3.2 (initialization included).
+    """
+
+    def __init__(self, widths: Sequence[int] = (2, 32, 32, 1), omega: float = 30.0, offset: float = 0.5) -> None:
+        super().__init__()
+        self.widths = tuple(widths)
+        self.omega = omega
+        self.offset = offset
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(self.widths, self.widths[1:], strict=False))
+        for size, layer in zip(self.widths, self.layers, strict=False):
+            bound = 1 / size if layer is self.layers[0] else math.sqrt(6 / size) / omega
+            nn.init.uniform_(layer.get_parameter("weight"), -bound, bound)
+
+    def forward(self, x: Float[Tensor, "p i"]) -> Float[Tensor, "p o"]:
+        *hidden, last = self.layers
+        for layer in hidden:
+            x = torch.sin(self.omega * layer(x))
+        return last(x) + self.offset
+
+
+class MLPTarget(BaseModel):
+    """Configuration of an :class:`MLP`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["mlp"] = "mlp"
+    widths: tuple[int, ...] = Field((64, 48, 32, 16, 10), description="Neurons per layer, input and output included.")
+    activation: ActivationName = Field("tanh", description="Activation between the layers.")
+
+    @field_validator("widths")
+    @classmethod
+    def _at_least_one_layer(cls, widths: tuple[int, ...]) -> tuple[int, ...]:
+        if len(widths) < 2 or min(widths) < 1:
+            raise ValueError(f"widths needs an input and an output size, all at least 1, got {widths}")
+        return widths
+
+    def build(self) -> MLP:
+        """The module this configuration describes."""
+        return MLP(self.widths, self.activation)
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of each parameter, in ``state_dict`` order."""
+        out: dict[str, tuple[int, ...]] = {}
+        for index, (a, b) in enumerate(zip(self.widths, self.widths[1:], strict=False)):
+            out[f"layers.{index}.weight"] = (b, a)
+            out[f"layers.{index}.bias"] = (b,)
+        return out
+
+
+def num_layers(params: Params) -> int:
+    """Number of linear layers of a target network."""
+    return sum(name.endswith(".weight") for name in params)
+
+
+def stacked_mlp(params: Params, x: Float[Tensor, "*b p i"], activation: str = "tanh") -> Float[Tensor, "b p o"]:
+    """Logits of ``b`` stacked MLPs on the images ``x``, shared (``[p, i]``) or one set each (``[b, p, i]``).
+
+    Differentiable in parameters and images. For speed, tanh is computed as 2 sigmoid(2x) - 1 (largest error in
+    float32: 2e-7).
+
+    Args:
+        params: Stacked parameters of an :class:`MLP`.
+        x: Flattened images.
+        activation: Name of the hidden activation.
+    """
+    h, last = stacked_hidden(params, x, activation), num_layers(params) - 1
+    weight, bias = params[f"layers.{last}.weight"], params[f"layers.{last}.bias"]
+    return torch.baddbmm(bias.unsqueeze(1), h, weight.transpose(1, 2))
+
+
+def stacked_hidden(
+    params: Params,
+    x: Float[Tensor, "*b p i"],
+    activation: str,
+    masks: Sequence[Tensor] | None = None,
+) -> Float[Tensor, "b p h"]:
+    """States of the last hidden layer (the images themselves if there is none).
+
+    Args:
+        params: Stacked parameters of an :class:`MLP`.
+        x: Flattened images, shared or one set a network.
+        activation: Name of the hidden activation.
+        masks: Dropout factors ``[b, p, n]`` of each hidden layer.
+    """
+    function = activation_function(activation)
+    h = x if x.dim() == 3 else x.expand(len(params["layers.0.weight"]), *x.shape)
+    for index in range(num_layers(params) - 1):
+        weight, bias = params[f"layers.{index}.weight"], params[f"layers.{index}.bias"]
+        if activation == "tanh":
+            z = torch.baddbmm(bias.unsqueeze(1), h, weight.transpose(1, 2), alpha=2, beta=2)
+            h = z.sigmoid_().mul(2).sub_(1)
+        else:
+            h = function(torch.baddbmm(bias.unsqueeze(1), h, weight.transpose(1, 2)))
+        if masks is not None:
+            h = h * masks[index]
+    return h
+
+
+def stacked_forward(module: nn.Module, params: Params, x: Tensor) -> Tensor:
+    """Outputs of ``b`` stacked networks of any architecture, by ``vmap``.
+
+    Args:
+        module: A module of the architecture; its own parameters are not used.
+        params: Stacked parameters.
+        x: Inputs shared by the networks; for inputs of their own call ``vmap`` directly.
+    """
+    return vmap(lambda p: functional_call(module, p, (x,)))(params)

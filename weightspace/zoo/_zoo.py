@@ -1,0 +1,123 @@
+"""A zoo on disk, opened for reading."""
+
+import os
+from pathlib import Path
+from typing import final
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from torch import Tensor
+
+from .._errors import ZooError
+from .._types import Params
+from ..spec import SymmetrySpec, parse
+from ._config import ZooConfig
+from ._store import (
+    MAKE_AGAIN,
+    MANIFEST,
+    check_shard,
+    load_weights,
+    read_index,
+    read_manifest,
+    shard_names,
+    weights_path,
+)
+
+
+@final
+class Zoo:
+    """Trained networks of one architecture with their hyper-parameters and metrics; a network is a row.
+
+    Open one with :meth:`Zoo.open`, make one with :func:`make_zoo`.
+
+    Attributes:
+        path: Its folder.
+        config: How it was made.
+        spec: Symmetry spec of its networks.
+        rows: Index, a numpy array per column, ordered by run and epoch. ``id`` is the run; ``train_*`` were
+            measured without dropout on the run's own training images (at most 5,000), ``val_*`` and ``test_*`` on
+            the halves of the official test images; losses in nats, accuracies in [0, 1].
+    """
+
+    def __init__(
+        self, path: Path, config: ZooConfig, arch: str, spec: SymmetrySpec, rows: dict[str, np.ndarray]
+    ) -> None:
+        self.path, self.config, self.spec, self.rows = path, config, spec, rows
+        self._arch = arch
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> "Zoo":
+        """The zoo in a folder; reads the index and the header of each shard.
+
+        Raises:
+            ZooError: if the folder is not a zoo, a file is missing or damaged, or runs are missing.
+        """
+        folder = Path(path)
+        manifest = read_manifest(folder)
+        try:
+            config = ZooConfig.model_validate({**manifest["config"], "num": manifest["num"]})
+            (arch, architecture), *_ = manifest["architectures"].items()
+            spec = parse(architecture["spec"])
+        except (KeyError, ValueError, TypeError, AttributeError, ValidationError) as error:
+            raise ZooError(
+                f"{folder / MANIFEST} is incomplete ({type(error).__name__}: {error}). Restore it, or make the zoo "
+                "again in an empty folder: weightspace zoo make RECIPE --out DIR"
+            ) from error
+        parts = []
+        for name in shard_names(folder):
+            columns, _ = read_index(folder, name)
+            check_shard(folder, arch, name, len(columns["id"]), spec)
+            parts.append(columns)
+        ids = np.concatenate([part["id"] for part in parts]) if parts else np.empty(0, np.int64)
+        have = len(np.unique(ids))
+        if have < config.num or len(ids) != have * len(config.checkpoints):
+            raise ZooError(
+                f"zoo {folder} has {have} of its {config.num} runs: it was interrupted, or index parts are missing. "
+                f"{MAKE_AGAIN.format(folder)}"
+            )
+        return cls(folder, config, arch, spec, {key: np.concatenate([p[key] for p in parts]) for key in parts[0]})
+
+    def __len__(self) -> int:
+        return len(self.rows["id"])
+
+    def split(self, name: str) -> np.ndarray:
+        """Row indices of ``train``, ``val`` or ``test``.
+
+        All checkpoints of a run lie in one split; checkpoints of a run that had diverged lie in none.
+
+        Raises:
+            ZooError: for another name.
+        """
+        if name not in ("train", "val", "test"):
+            raise ZooError(f"a zoo has no split {name!r}. Choose train, val or test.")
+        return np.flatnonzero(self.rows["split"] == name)
+
+    def load(self, indices: np.ndarray | Int[Tensor, " b"] | list[int] | None = None) -> Params:
+        """Stacked float32 parameters of the given rows, in their order (default: of all).
+
+        Raises:
+            ZooError: if a shard is damaged or holds a weight that is not finite.
+        """
+        chosen = np.arange(len(self)) if indices is None else np.asarray(indices, dtype=np.int64)
+        out = {name: torch.empty(len(chosen), *self.spec.shape(name)) for name in self.spec.axes}
+        shards = self.rows["shard"][chosen]
+        for shard in np.unique(shards):
+            places = np.flatnonzero(shards == shard)
+            path = weights_path(self.path, self._arch, str(shard))
+            try:
+                loaded = load_weights(path, self.rows["row"][chosen[places]], list(out))
+            except (OSError, SafetensorError) as error:
+                raise ZooError(f"weights {path} cannot be read: {error}. {MAKE_AGAIN.format(self.path)}") from error
+            for name, value in loaded.items():
+                finite = value.flatten(1).isfinite().all(1)
+                if not finite.all():
+                    row = chosen[places[int(finite.int().argmin())]]
+                    raise ZooError(
+                        f"weights {path} hold values that are not finite, the first in {name!r} of run "
+                        f"{self.rows['id'][row]}, epoch {self.rows['epoch'][row]}. {MAKE_AGAIN.format(self.path)}"
+                    )
+                out[name][torch.from_numpy(places)] = value
+        return out
