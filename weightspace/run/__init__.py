@@ -10,6 +10,8 @@ from .config import from_yaml as from_yaml
 from .config import parse_run as parse_run
 from .config import to_yaml as to_yaml
 from .evaluate import evaluate as evaluate
+from .finetune import FinetuneConfig as FinetuneConfig
+from .finetune import Finetuned as Finetuned
 from .finetune import finetune_folder as finetune_folder
 from .fit import train as train
 from .operator import pretrained_names as pretrained_names

@@ -18,10 +18,10 @@ class Frozen(BaseModel):
 
 
 class ZooRef(Frozen):
-    """Which zoo a run reads: a folder, and how to make it if it is not there."""
+    """Which zoo a run reads: a folder, used as it is, and how to make the zoo if the folder holds none."""
 
-    path: str | None = Field(None, description="Zoo folder. Default: 'zoo' inside the run's folder.")
-    make: ZooConfig | None = Field(None, description="How to make the zoo if the folder has none.")
+    path: str | None = Field(default=None, description="Zoo folder. Default: 'zoo' inside the run's folder.")
+    make: ZooConfig | None = Field(default=None, description="How to make the zoo if the folder has none.")
 
     @model_validator(mode="after")
     def _has_a_source(self) -> Self:
@@ -34,7 +34,7 @@ class CrossEntropy(Frozen):
     """Minimize the cross-entropy with the labels."""
 
     kind: Literal["ce"] = "ce"
-    l1: float = Field(0.0, description="Weight of the sum of all absolute parameters.")
+    l1: float = Field(default=0.0, description="Weight of the sum of all absolute parameters.")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -46,7 +46,7 @@ class Distill(Frozen):
     """Keep each network's own outputs while its weights shrink."""
 
     kind: Literal["distill"] = "distill"
-    l1: float = Field(5e-4, description="Weight of the sum of all absolute parameters; must be above 0.")
+    l1: float = Field(default=5e-4, description="Weight of the sum of all absolute parameters; must be above 0.")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -60,54 +60,66 @@ ObjectiveConfig = Annotated[CrossEntropy | Distill, Field(discriminator="kind")]
 class OperatorConfig(Frozen):
     """Size and symmetry of the operator."""
 
-    width: int = Field(32, ge=1, description="Feature channels per neuron and per weight.")
-    rounds: int = Field(4, ge=1, description="Rounds of message passing.")
-    direction: Literal["forward", "bidirectional"] = Field("bidirectional", description="Direction of messages.")
-    sign: Literal["absolute", "symmetrized"] = Field("absolute", description="Invariant for sign groups.")
-    positive: Literal["normal_form", "blocks"] = Field("normal_form", description="How positive scales are handled.")
+    width: int = Field(default=32, ge=1, description="Feature channels per neuron and per weight.")
+    rounds: int = Field(default=4, ge=1, description="Rounds of message passing.")
+    direction: Literal["forward", "bidirectional"] = Field(
+        default="bidirectional", description="Direction of messages."
+    )
+    sign: Literal["absolute", "symmetrized"] = Field(default="absolute", description="Invariant for sign groups.")
+    positive: Literal["normal_form", "blocks"] = Field(
+        default="normal_form", description="How positive scales are handled."
+    )
 
 
 class TrainConfig(Frozen):
     """The training loop; networks do not interact, so a batch is only a sample."""
 
-    steps: int = Field(800, ge=1, description="Optimizer steps.")
-    batch_size: int = Field(32, ge=1, description="Networks per step.")
-    images_per_step: int = Field(2000, ge=1, description="Training images per step, shared by its networks.")
-    learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate of AdamW.")
-    weight_decay: float = Field(1e-3, ge=0, description="Decoupled weight decay of AdamW.")
-    warmup: int = Field(20, ge=0, description="Steps of linear warm-up; a cosine to 0 follows.")
-    clip: float = Field(1.0, gt=0, description="Largest global norm of the gradient.")
-    validate_every: int = Field(25, ge=1, description="Steps between validations.")
-    validation_networks: int = Field(128, ge=1, description="Validation networks used, evenly spaced over all.")
-    patience: int = Field(10, ge=1, description="Validations without a lower loss before training stops.")
-    checkpoint_seconds: float = Field(30.0, ge=0, description="Seconds between checkpoints of the running state.")
-    device: Literal["cpu", "cuda"] = Field("cpu", description="Where the operator is trained.")
-    seed: int = Field(0, ge=0, description="Seed of initialization and of all draws.")
+    steps: int = Field(default=800, ge=1, description="Optimizer steps.")
+    batch_size: int = Field(default=32, ge=1, description="Networks per step.")
+    images_per_step: int = Field(default=2000, ge=1, description="Training images per step, shared by its networks.")
+    learning_rate: float = Field(default=1e-3, gt=0, description="Peak learning rate of AdamW.")
+    weight_decay: float = Field(default=1e-3, ge=0, description="Decoupled weight decay of AdamW.")
+    warmup: int = Field(default=20, ge=0, description="Steps of linear warm-up; a cosine to 0 follows.")
+    clip: float = Field(default=1.0, gt=0, description="Largest global norm of the gradient.")
+    validate_every: int = Field(default=25, ge=1, description="Steps between validations.")
+    validation_networks: int = Field(default=128, ge=1, description="Validation networks used, evenly spaced over all.")
+    patience: int = Field(default=10, ge=1, description="Validations without a lower loss before training stops.")
+    checkpoint_seconds: float = Field(
+        default=30.0, ge=0, description="Seconds between checkpoints of the running state."
+    )
+    device: Literal["cpu", "cuda"] = Field(default="cpu", description="Where the operator is trained.")
+    seed: int = Field(default=0, ge=0, description="Seed of initialization and of all draws.")
 
 
 class FilterConfig(Frozen):
     """Which networks of the zoo take part."""
 
-    min_val_accuracy: float = Field(0.0, ge=0, le=1, description="Lowest accuracy on the validation images.")
+    min_val_accuracy: float = Field(default=0.0, ge=0, le=1, description="Lowest accuracy on the validation images.")
 
 
 class EvaluateConfig(Frozen):
     """The results table."""
 
-    sgd_epochs: tuple[int, ...] = Field((5, 25), description="Epochs of the SGD fine-tuning rows.")
-    adam_epochs: tuple[int, ...] = Field((5, 25), description="Epochs of the Adam fine-tuning rows.")
-    sgd_learning_rates: tuple[float, ...] = Field((0.1, 0.03, 0.01), description="Tried on validation networks.")
-    adam_learning_rates: tuple[float, ...] = Field((3e-3, 1e-3, 3e-4), description="Tried on validation networks.")
-    tuning_networks: int = Field(8, ge=1, description="Validation networks used to choose a learning rate.")
-    batch_size: int = Field(64, ge=1, description="Images per fine-tuning step.")
-    magnitude: tuple[float, ...] = Field((0.5, 0.7, 0.85), description="Fractions of the pruning rows.")
-    max_networks: int | None = Field(None, ge=2, description="Test networks in the table, evenly spaced. Default: all.")
+    sgd_epochs: tuple[int, ...] = Field(default=(5, 25), description="Epochs of the SGD fine-tuning rows.")
+    adam_epochs: tuple[int, ...] = Field(default=(5, 25), description="Epochs of the Adam fine-tuning rows.")
+    sgd_learning_rates: tuple[float, ...] = Field(
+        default=(0.1, 0.03, 0.01), description="Tried on validation networks."
+    )
+    adam_learning_rates: tuple[float, ...] = Field(
+        default=(3e-3, 1e-3, 3e-4), description="Tried on validation networks."
+    )
+    tuning_networks: int = Field(default=8, ge=1, description="Validation networks used to choose a learning rate.")
+    batch_size: int = Field(default=64, ge=1, description="Images per fine-tuning step.")
+    magnitude: tuple[float, ...] = Field(default=(0.5, 0.7, 0.85), description="Fractions of the pruning rows.")
+    max_networks: int | None = Field(
+        default=None, ge=2, description="Test networks in the table, evenly spaced. Default: all."
+    )
 
 
 class Run(Frozen):
     """One trained operator, its symmetry-broken twin and their table."""
 
-    name: str = Field("custom", description="Name of the recipe.")
+    name: str = Field(default="custom", description="Name of the recipe.")
     zoo: ZooRef
     objective: ObjectiveConfig = CrossEntropy()
     model: OperatorConfig = OperatorConfig()

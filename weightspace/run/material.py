@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from .._errors import ConfigError
+from .._errors import ConfigError, ZooError
 from .._types import Params
 from ..spec import SymmetrySpec
 from ..tasks import Forward, Objective, objective
@@ -70,14 +70,21 @@ def load_material(
         ZooError: if the zoo is missing or damaged.
     """
     where = zoo_folder(config, folder)
-    if config.zoo.make is not None:
-        zoo = make_zoo(config.zoo.make, where, data_dir=data_dir, progress=progress)
-    else:
-        zoo = Zoo.open(where)
+    zoo = _zoo(config, where, data_dir, progress)
     activation = zoo.config.target.activation
     images = load_images(zoo.config.images, data_dir)
     splits = {name: _networks(zoo, name, config.filter.min_val_accuracy) for name in ("train", "val", "test")}
     return Material(zoo.spec, activation, images, partial(stacked_mlp, activation=activation), **splits)
+
+
+def _zoo(config: Run, where: Path, data_dir: str | Path | None, progress: Progress | None) -> Zoo:
+    """The zoo in the folder as it is; made or completed if that fails and the run says how."""
+    try:
+        return Zoo.open(where)
+    except ZooError:
+        if config.zoo.make is None:
+            raise
+    return make_zoo(config.zoo.make, where, data_dir=data_dir, progress=progress)
 
 
 def spread(num: int, count: int) -> Int[Tensor, " c"]:

@@ -74,10 +74,15 @@ def methods(config: Run) -> list[Method]:
             share = round(100 * fraction)
             change = partial(_magnitude, fraction=fraction)
             rows.append(Method(f"magnitude-{share}", f"magnitude pruning, {share} %", False, change))
-    for kind, title, all_epochs in (("sgd", "SGD", settings.sgd_epochs), ("adam", "Adam", settings.adam_epochs)):
+    baselines: list[tuple[Optimizer, str, tuple[int, ...]]] = [
+        ("sgd", "SGD", settings.sgd_epochs),
+        ("adam", "Adam", settings.adam_epochs),
+    ]
+    for kind, title, all_epochs in baselines:
         for epochs in all_epochs:
             change = partial(_tuned, optimizer=kind, epochs=epochs)
-            rows.append(Method(f"{kind}-{epochs}", f"{title}, {epochs} epochs", True, change))
+            unit = "epoch" if epochs == 1 else "epochs"
+            rows.append(Method(f"{kind}-{epochs}", f"{title}, {epochs} {unit}", True, change))
     if settings.adam_epochs:
         rows.append(Method("adam-equal", "Adam, at most the operator's seconds", True, _adam_equal, "ours"))
     return rows

@@ -1,5 +1,6 @@
 """Trained networks as users keep them: one safetensors or torch file per network, alone or in a folder."""
 
+import io
 import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -53,7 +54,7 @@ def read_network(path: Path, spec: SymmetrySpec) -> NetworkFile:
         SpecMismatch: if the network is of another architecture (naming the first difference), or holds values
             that are not finite.
     """
-    params, metadata = record.load_tensors(path) if path.suffix == ".safetensors" else (_read_torch(path), {})
+    params, metadata = _read(path)
     try:
         stacked = spec.check(params)
     except SpecMismatch as error:
@@ -67,6 +68,15 @@ def read_network(path: Path, spec: SymmetrySpec) -> NetworkFile:
                 "or is not of a float type. Leave this network out; it has diverged or is damaged."
             )
     return NetworkFile(path, {name: params[name] for name in spec.axes}, metadata)
+
+
+def read_tensors(path: Path) -> Params:
+    """The tensors in a network file of any architecture.
+
+    Raises:
+        ConfigError: if the file cannot be read.
+    """
+    return _read(path)[0]
 
 
 def stack(networks: Sequence[NetworkFile]) -> Params:
@@ -96,8 +106,6 @@ def write_network(path: Path, params: Params, metadata: dict[str, str]) -> None:
     if path.suffix == ".safetensors":
         record.save_tensors(path, params, metadata)
         return
-    import io
-
     buffer = io.BytesIO()
     torch.save(params, buffer)
     record.write_bytes(path, buffer.getvalue())
@@ -121,6 +129,10 @@ def targets(files: Sequence[Path], source: Path, out: Path) -> list[Path]:
         if file.resolve() == place.resolve():
             raise ConfigError(f"the result would replace its input {file}. Choose another --out.")
     return wanted
+
+
+def _read(path: Path) -> tuple[Params, dict[str, str]]:
+    return record.load_tensors(path) if path.suffix == ".safetensors" else (_read_torch(path), {})
 
 
 def _read_torch(path: Path) -> Params:
