@@ -1,0 +1,154 @@
+"""Applying an operator keeps names, dtypes and metadata; wrong input is refused before anything is written."""
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from weightspace import ConfigError, SpecMismatch
+from weightspace.run import apply, operator, record
+from weightspace.run import operator as operators
+from weightspace.zoo import MLP, Zoo
+
+
+@pytest.fixture(scope="module")
+def network(zoo_dir):
+    zoo = Zoo.open(zoo_dir)
+    return {name: value[0] for name, value in zoo.load([0]).items()}
+
+
+def write(path, params, metadata=None):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({name: value.contiguous() for name, value in params.items()}, path, metadata)
+    return path
+
+
+def test_one_network_is_changed_as_the_operator_says(evaluated, network, tmp_path):
+    rows = apply(evaluated, write(tmp_path / "a.safetensors", network), tmp_path / "b.safetensors")
+    got, _ = record.load_tensors(tmp_path / "b.safetensors")
+    model = operator.load(evaluated / record.CHECKPOINT).module
+    want = model({name: value[None] for name, value in network.items()})
+    assert got.keys() == network.keys()
+    assert all(torch.allclose(got[name], want[name][0], atol=1e-6) for name in network)
+    (row,) = rows
+    assert row.max_change == pytest.approx(max(float((got[n] - network[n]).abs().max()) for n in network), rel=1e-4)
+    assert 0 <= row.accuracy_before <= 1
+    assert 0 <= row.accuracy_after <= 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_dtype_and_metadata_are_kept(evaluated, network, tmp_path, dtype):
+    cast = {name: value.to(dtype) for name, value in network.items()}
+    apply(evaluated, write(tmp_path / "a.safetensors", cast, {"author": "me"}), tmp_path / "b.safetensors")
+    with safe_open(tmp_path / "b.safetensors", "pt") as file:
+        assert file.metadata() == {"author": "me"}
+        assert all(file.get_tensor(name).dtype == dtype for name in network)
+
+
+def test_a_folder_keeps_its_file_names_and_torch_files_stay_torch_files(evaluated, network, tmp_path):
+    write(tmp_path / "in" / "a.safetensors", network)
+    module = MLP((64, 6, 5, 10))
+    module.load_state_dict(network)
+    torch.save(module.state_dict(), tmp_path / "in" / "b.pt")
+    torch.save({"state_dict": module.state_dict()}, tmp_path / "in" / "c.pth")
+    rows = apply(evaluated, tmp_path / "in", tmp_path / "out")
+    assert [row.out for row in rows] == [str(tmp_path / "out" / name) for name in ("a.safetensors", "b.pt", "c.pth")]
+    saved = torch.load(tmp_path / "out" / "b.pt", weights_only=True)
+    want, _ = record.load_tensors(tmp_path / "out" / "a.safetensors")
+    torch.testing.assert_close(saved, want, atol=1e-6, rtol=1e-5)
+    assert rows[0].accuracy_after == rows[1].accuracy_after
+
+
+def test_another_architecture_is_refused_by_its_first_difference(evaluated, network, tmp_path):
+    wide = MLP((64, 6, 7, 10)).state_dict()
+    write(tmp_path / "in" / "a.safetensors", network)
+    write(tmp_path / "in" / "b.safetensors", wide)
+    with pytest.raises(
+        SpecMismatch, match=r"b\.safetensors: parameter 'layers\.1\.weight' has shape \[7, 6\].*\[5, 6\]"
+    ):
+        apply(evaluated, tmp_path / "in", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_values_that_are_not_finite_are_refused_by_name(evaluated, network, tmp_path, value):
+    broken = {name: tensor.clone() for name, tensor in network.items()}
+    broken["layers.1.bias"][2] = value
+    with pytest.raises(SpecMismatch, match=r"'layers\.1\.bias' holds values that are not finite"):
+        apply(evaluated, write(tmp_path / "a.safetensors", broken), tmp_path / "b.safetensors")
+    assert not (tmp_path / "b.safetensors").exists()
+
+
+def test_stacked_networks_are_refused(evaluated, network, tmp_path):
+    stacked = {name: torch.stack([value, value]) for name, value in network.items()}
+    with pytest.raises(SpecMismatch, match="holds 2 stacked networks"):
+        apply(evaluated, write(tmp_path / "a.safetensors", stacked), tmp_path / "b.safetensors")
+
+
+def test_files_that_cannot_be_read_are_named(evaluated, network, tmp_path):
+    path = write(tmp_path / "a.safetensors", network)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(ConfigError, match=r"a\.safetensors is not a readable safetensors file"):
+        apply(evaluated, path, tmp_path / "b.safetensors")
+    (tmp_path / "a.pt").write_bytes(b"no tensors")
+    with pytest.raises(ConfigError, match=r"a\.pt cannot be read as a file of tensors"):
+        apply(evaluated, tmp_path / "a.pt", tmp_path / "b.pt")
+    with pytest.raises(ConfigError, match="there is no file or folder"):
+        apply(evaluated, tmp_path / "none.safetensors", tmp_path / "b.safetensors")
+
+
+def test_a_pickle_that_runs_code_is_refused(evaluated, tmp_path):
+    torch.save({"a": print}, tmp_path / "a.pt")
+    with pytest.raises(ConfigError, match="cannot be read as a file of tensors"):
+        apply(evaluated, tmp_path / "a.pt", tmp_path / "b.pt")
+
+
+def test_a_corrupt_operator_is_named(run_dir, network, tmp_path):
+    path = write(tmp_path / "a.safetensors", network)
+    checkpoint = run_dir / record.CHECKPOINT
+    whole = checkpoint.read_bytes()
+    checkpoint.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ConfigError, match=r"checkpoint\.safetensors is not a readable"):
+        apply(run_dir, path, tmp_path / "b.safetensors")
+    tensors, metadata = {"x": torch.zeros(1)}, {"format": "weightspace-operator-1"}
+    record.save_tensors(checkpoint, tensors, metadata)
+    with pytest.raises(ConfigError, match="is damaged or was written by another version"):
+        apply(run_dir, path, tmp_path / "b.safetensors")
+    checkpoint.unlink()
+    with pytest.raises(ConfigError, match=r"holds no checkpoint\.safetensors"):
+        apply(run_dir, path, tmp_path / "b.safetensors")
+    with pytest.raises(ConfigError, match="no operator of this library"):
+        apply(path, path, tmp_path / "b.safetensors")
+
+
+def test_a_pretrained_name_is_found_and_a_typo_gets_a_suggestion(evaluated, network, tmp_path, monkeypatch):
+    shelf = tmp_path / "pretrained"
+    shelf.mkdir()
+    (shelf / "digits-tanh.safetensors").write_bytes((evaluated / record.CHECKPOINT).read_bytes())
+    monkeypatch.setattr(operators, "_PRETRAINED", shelf)
+    path = write(tmp_path / "a.safetensors", network)
+    assert len(apply("digits-tanh", path, tmp_path / "b.safetensors")) == 1
+    with pytest.raises(ConfigError, match="Did you mean 'digits-tanh'"):
+        apply("digits-tan", path, tmp_path / "b.safetensors")
+
+
+def test_results_never_replace_their_input_and_go_where_they_can(evaluated, network, tmp_path):
+    path = write(tmp_path / "in" / "a.safetensors", network)
+    for out in (path, tmp_path / "in"):
+        with pytest.raises(ConfigError, match="would replace its input"):
+            apply(evaluated, path, out)
+    with pytest.raises(ConfigError, match="must be one as well"):
+        apply(evaluated, tmp_path / "in", tmp_path / "b.safetensors")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="cannot write"):
+        apply(evaluated, path, tmp_path / "file" / "b.safetensors")
+
+
+def test_an_operator_for_images_that_are_not_here_works_without_accuracies(run_dir, network, tmp_path):
+    tensors, metadata = record.load_tensors(run_dir / record.CHECKPOINT)
+    record.save_tensors(run_dir / record.CHECKPOINT, tensors, metadata | {"images": "cifar10"})
+    path = write(tmp_path / "a.safetensors", network)
+    (row,) = apply(run_dir, path, tmp_path / "b.safetensors")
+    assert row.accuracy_before is row.accuracy_after is None
+    with pytest.raises(ConfigError, match=r"cifar10"):
+        apply(run_dir, path, tmp_path / "b.safetensors", data_dir=tmp_path)

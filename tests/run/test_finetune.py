@@ -1,0 +1,85 @@
+"""Fine-tuning a folder or a zoo continues after a kill, and ends in the same files."""
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from weightspace import ConfigError, SpecMismatch
+from weightspace.run import FinetuneConfig, finetune_folder, record
+from weightspace.zoo import MLP, Zoo
+
+
+@pytest.fixture
+def folder(zoo_dir, tmp_path):
+    zoo = Zoo.open(zoo_dir)
+    networks = zoo.load(range(7))
+    (tmp_path / "in").mkdir()
+    for index in range(7):
+        one = {name: value[index].clone() for name, value in networks.items()}
+        save_file(one, tmp_path / "in" / f"{index}.safetensors", {"number": str(index)})
+    return tmp_path / "in"
+
+
+SETTINGS = FinetuneConfig(epochs=2, chunk=3, images="digits", activation="tanh", learning_rate=3e-3)
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.safetensors"))}
+
+
+def test_all_networks_improve_and_keep_their_names_and_metadata(folder, tmp_path):
+    rows = finetune_folder(folder, tmp_path / "out", SETTINGS)
+    assert [row.name for row in rows] == [f"{index}.safetensors" for index in range(7)]
+    assert sum(row.loss_before for row in rows) > sum(row.loss_after for row in rows)
+    assert record.load_tensors(tmp_path / "out" / "3.safetensors")[1] == {"number": "3"}
+
+
+def test_an_interrupted_call_continues_and_ends_in_the_same_files(folder, tmp_path):
+    finetune_folder(folder, tmp_path / "whole", SETTINGS)
+
+    def stop(done, *_):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        finetune_folder(folder, tmp_path / "cut", SETTINGS, progress=stop)
+    assert len(contents(tmp_path / "cut")) == 3
+    kept = (tmp_path / "cut" / "0.safetensors").stat().st_mtime_ns
+    rows = finetune_folder(folder, tmp_path / "cut", SETTINGS)
+    assert len(rows) == 7
+    assert (tmp_path / "cut" / "0.safetensors").stat().st_mtime_ns == kept
+    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+
+
+def test_a_zoo_is_fine_tuned_with_its_own_images_and_activation(zoo_dir, tmp_path):
+    rows = finetune_folder(zoo_dir, tmp_path / "out", FinetuneConfig(epochs=1, optimizer="sgd"))
+    assert len(rows) == len(Zoo.open(zoo_dir))
+    assert rows[0].name == "run-000000-epoch-001.safetensors"
+    assert (tmp_path / "out" / rows[0].name).is_file()
+
+
+def test_other_settings_or_networks_in_the_folder_are_refused(folder, tmp_path):
+    finetune_folder(folder, tmp_path / "out", SETTINGS)
+    with pytest.raises(ConfigError, match="other settings"):
+        finetune_folder(folder, tmp_path / "out", SETTINGS.model_copy(update={"epochs": 3}))
+    (folder / "0.safetensors").unlink()
+    with pytest.raises(ConfigError, match="other networks"):
+        finetune_folder(folder, tmp_path / "out", SETTINGS)
+    with pytest.raises(ConfigError, match="would replace"):
+        finetune_folder(folder, folder, SETTINGS)
+
+
+def test_files_need_an_activation_and_images(folder, tmp_path):
+    with pytest.raises(ConfigError, match="--activation tanh"):
+        finetune_folder(folder, tmp_path / "out", FinetuneConfig())
+    with pytest.raises(ConfigError, match="--images digits"):
+        finetune_folder(folder, tmp_path / "out", FinetuneConfig(activation="tanh"))
+
+
+def test_networks_of_several_architectures_are_refused_by_the_first_difference(folder, tmp_path):
+    save_file(MLP((64, 9, 10)).state_dict(), folder / "x.safetensors")
+    with pytest.raises(SpecMismatch, match=r"x\.safetensors.*'layers\.0\.weight' has shape \[9, 64\]"):
+        finetune_folder(folder, tmp_path / "out", SETTINGS)
+    save_file({"0.weight": torch.zeros(3, 3)}, folder / "+.safetensors")
+    with pytest.raises(SpecMismatch, match="is no MLP"):
+        finetune_folder(folder, tmp_path / "out", SETTINGS)

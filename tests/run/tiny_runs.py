@@ -1,0 +1,29 @@
+"""A tiny zoo on the embedded digits, and a run that trains for a second."""
+
+from pathlib import Path
+
+from weightspace.run import Run
+from weightspace.run.config import EvaluateConfig, OperatorConfig, TrainConfig, ZooRef
+from weightspace.zoo import HyperSpace, MLPTarget, ZooConfig
+
+
+def tiny_zoo(activation: str = "tanh") -> ZooConfig:
+    """40 networks 64-6-5-10: 2 checkpoints of 20 runs."""
+    target = MLPTarget(widths=(64, 6, 5, 10), activation=activation)
+    hyper = HyperSpace(optimizers=("adam",), dropout=(0.0, 0.0), fractions=(0.25,))
+    return ZooConfig(images="digits", target=target, num=20, checkpoints=(1, 2), batch_size=32, hyper=hyper)
+
+
+def tiny_run(zoo: Path, steps: int = 9, **changes: object) -> Run:
+    """A run that trains for a second; the state is saved after every step."""
+    train = {"steps": steps, "batch_size": 5, "images_per_step": 40, "warmup": 2, "validate_every": 4}
+    train |= {"validation_networks": 3, "checkpoint_seconds": 0.0, "learning_rate": 5e-3}
+    evaluate = EvaluateConfig(sgd_epochs=(1,), adam_epochs=(2,), tuning_networks=2, magnitude=(0.5,))
+    values = {
+        "name": "tiny",
+        "zoo": ZooRef(path=str(zoo)),
+        "model": OperatorConfig(width=4, rounds=1),
+        "train": TrainConfig(**train),
+        "evaluate": evaluate,
+    }
+    return Run(**(values | changes))
