@@ -36,10 +36,10 @@ def test_without_a_terminal_a_line_comes_now_and_then_and_at_each_new_piece_of_w
     out, err = capsys.readouterr()
     assert out == ""
     assert err.splitlines() == [
-        "training: 2 of 40",
-        "training: 13 of 40",
-        "training: 24 of 40",
-        "evaluating: 30 of 40",
+        "training: 5 %",
+        "training: 32 %",
+        "training: 60 %",
+        "evaluating: 75 %",
     ]
 
 
@@ -51,7 +51,7 @@ def test_on_a_terminal_a_bar_is_drawn_on_the_error_stream(clock, capsys, monkeyp
         show(3, 10, "training")
         show(1, 5, "evaluating")
     assert "evaluating" in screen.getvalue()
-    assert "1/5" in screen.getvalue()
+    assert "20%" in screen.getvalue()
     assert capsys.readouterr().out == ""
 
 

@@ -127,6 +127,21 @@ def test_a_sparsity_term_adds_what_it_cut():
     assert "|weights|" not in headline({**results(), "l1": 0.0})
 
 
+@pytest.mark.parametrize(
+    ("drop", "said"),
+    [
+        ({"mean": 0.2, "low": 0.1, "high": 0.3}, " and lowers the loss by 0.200 nats;"),
+        ({"mean": -0.2, "low": -0.3, "high": -0.1}, " and raises the loss by 0.200 nats;"),
+        ({"mean": 0.2, "low": -0.1, "high": 0.5}, None),
+        (None, None),
+    ],
+)
+def test_the_loss_is_mentioned_only_if_its_interval_leaves_zero_out(drop, said):
+    ours = row("ours", np.linspace(0.3, 0.7, NUM), loss_drop=drop)
+    sentence = headline({**with_rows([ours]), "l1": 0.0})
+    assert (said in sentence) if said else ("the loss" not in sentence)
+
+
 def test_the_row_made_for_equal_seconds_is_preferred():
     base = np.linspace(0.3, 0.7, NUM)
     rows = [row("ours", base, seconds=1e-3), row("adam-1", base - 0.1, seconds=1e-3, data=True)]

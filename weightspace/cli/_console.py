@@ -28,9 +28,9 @@ def progress() -> Iterator[Show]:
 @contextmanager
 def _bar() -> Iterator[Show]:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     bars = Progress(*columns, console=Console(stderr=True))
     task, before = bars.add_task("", total=None), (0, 0)
 
@@ -57,7 +57,7 @@ def _lines() -> Show:
         now = time.monotonic()
         if message != last or now - said > _SECONDS_BETWEEN_LINES:
             said, last = now, message
-            print(f"{message}: {done} of {total}", file=sys.stderr, flush=True)
+            print(f"{message}: {100 * done // max(total, 1)} %", file=sys.stderr, flush=True)
 
     return show
 

@@ -1,6 +1,7 @@
 """``weightspace``: finds the verb, runs it, and turns errors a user can act on into one message and an exit code."""
 
 import errno
+import os
 import sys
 from collections.abc import Sequence
 
@@ -48,6 +49,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted; the same command continues", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        # The reader of the output has gone (`| head`); what is left to print has no place to go.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        return 0
     except OSError as error:
         if error.errno not in _OUTSIDE:
             raise

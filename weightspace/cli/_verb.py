@@ -43,22 +43,23 @@ class Verb:
         )
         self.arguments(parser)
         known, unknown = parser.parse_known_args(words)
-        if unknown and not self.passes_on:
+        # Words that are passed on may be options of the configuration; only a slip in one of ours is sure.
+        strange = [word for word in unknown if not self.passes_on or suggest(word, _options(parser), likeness=0.8)]
+        if strange:
             raise ConfigError(
-                f"'weightspace {self.name}' does not know {unknown[0]!r}.{suggest(unknown[0], options(parser))} "
-                f"Type: weightspace {self.name} --help"
+                f"'weightspace {self.name}' does not know {strange[0]!r}.{suggest(strange[0], _options(parser))} "
+                f"Type: {parser.prog} --help"
             )
         self.run(known, unknown)
 
 
-def suggest(word: str, known: Iterable[str]) -> str:
-    """`` Did you mean 'x'?`` for the nearest known word, or nothing."""
-    near = difflib.get_close_matches(word.split("=")[0], list(known), n=1, cutoff=0.5)
+def suggest(word: str, known: Iterable[str], *, likeness: float = 0.5) -> str:
+    """`` Did you mean 'x'?`` for the nearest known word that is alike enough (0 to 1), or nothing."""
+    near = difflib.get_close_matches(word.split("=")[0], list(known), n=1, cutoff=likeness)
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
-def options(parser: argparse.ArgumentParser) -> list[str]:
-    """Every option of a parser."""
+def _options(parser: argparse.ArgumentParser) -> list[str]:
     return [option for action in parser._actions for option in action.option_strings]
 
 

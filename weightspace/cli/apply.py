@@ -3,9 +3,14 @@
 import argparse
 from pathlib import Path
 
+from .._errors import ConfigError
 from ._arguments import add_data, add_out
 from ._console import print_table, progress, say
+from ._options import configured
 from ._verb import Verb
+
+_SHOWN = 20
+"""Rows printed of a large folder; all of them lie in the folder's own files."""
 
 
 def _apply_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,19 +43,32 @@ def _apply(args: argparse.Namespace, _: list[str]) -> None:
 
 def _finetune_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("networks", type=Path, metavar="DIR", help="a folder of .safetensors files, or a zoo")
-    add_out(parser, "folder of the new networks")
+    # Asking for the options needs no place for results, so a missing one is met in `_finetune`.
+    parser.add_argument("--out", type=Path, metavar="PATH", help="folder of the new networks (required)")
     add_data(parser)
 
 
-def _finetune(args: argparse.Namespace, _: list[str]) -> None:
-    raise SystemExit(2)
+def _finetune(args: argparse.Namespace, options: list[str]) -> None:
+    from .. import run
+    from ..run import FinetuneConfig, percent
+
+    about = "Fine-tune all networks of a folder. Besides the options below: --out PATH (required), --data DIR."
+    config = configured(FinetuneConfig(), options, f"finetune {args.networks}", about)
+    if args.out is None:
+        raise ConfigError("--out is missing: where should the new networks go? E.g. --out tuned")
+    with progress() as show:
+        rows = run.finetune_folder(args.networks, args.out, config, data_dir=args.data, progress=show)
+    lines = [(row.name, percent(row.accuracy_before), percent(row.accuracy_after)) for row in rows[:_SHOWN]]
+    print_table(f"Networks in {args.out}", ("network", "accuracy before", "after"), lines)
+    before, after = (sum(getattr(row, f"accuracy_{when}") for row in rows) / len(rows) for when in ("before", "after"))
+    say(f"{len(rows)} networks, mean accuracy {percent(before)} before, {percent(after)} after")
 
 
 APPLY = Verb(
     "apply",
     "Improve one network, or a folder of them, in a single forward pass.",
     "The networks must have the architecture that the operator was trained for. Prints one line a network.",
-    "weightspace apply digits-tanh model.safetensors --out improved.safetensors",
+    "weightspace apply digits-run model.safetensors --out improved.safetensors",
     _apply_arguments,
     _apply,
 )
@@ -58,8 +76,10 @@ APPLY = Verb(
 FINETUNE = Verb(
     "finetune",
     "Fine-tune a whole folder or zoo of networks at once.",
-    "All networks of one architecture are trained side by side. An interrupted command continues.",
-    "weightspace finetune networks/ --out tuned/ --optimizer adam --epochs 5",
+    "All networks of one architecture are trained side by side. An interrupted command continues.\n"
+    "'weightspace finetune DIR --help' lists all options; network files need --images and --activation.",
+    "weightspace finetune networks/ --out tuned --images digits --activation tanh --epochs 5",
     _finetune_arguments,
     _finetune,
+    passes_on=True,
 )

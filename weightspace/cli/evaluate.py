@@ -50,7 +50,7 @@ EVALUATE = Verb(
     "Compare a trained operator with its controls on unseen networks; writes table and report.",
     "Every method is kept as soon as it is computed, so an interrupted evaluation continues. Writes results.json,\n"
     "results.md and report.html into the run's folder.",
-    "weightspace evaluate runs/digits",
+    "weightspace evaluate digits-run",
     _evaluate_arguments,
     _evaluate,
 )
@@ -59,7 +59,7 @@ REPORT = Verb(
     "report",
     "Write report.html of an evaluated run again.",
     "Reads the run's folder only; what was not computed stands there as 'not run'. The page opens without a network.",
-    "weightspace report runs/digits",
+    "weightspace report digits-run",
     _run_argument,
     _report,
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .._errors import ConfigError
 from ._arguments import add_data
 from ._console import progress, say
+from ._options import configured
 from ._verb import Verb
 
 if TYPE_CHECKING:
@@ -17,9 +18,9 @@ _OWN = "Besides the options below: --out PATH (required), --config FILE.yaml, --
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "recipe", metavar="RECIPE", help="what to train; 'weightspace train RECIPE --help' shows its options"
-    )
+    from .. import recipes
+
+    parser.add_argument("recipe", metavar="RECIPE", help=f"one of: {', '.join(recipes.names())}")
     parser.add_argument(
         "--config", type=Path, metavar="FILE.yaml", help="values that replace the recipe's; options replace both"
     )
@@ -31,7 +32,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 def _train(args: argparse.Namespace, options: list[str]) -> None:
     config = configure(args.recipe, args.config, options)
     if args.out is None:
-        raise ConfigError(f"--out is missing: where should the run go? E.g. --out runs/{args.recipe}")
+        raise ConfigError(f"--out is missing: where should the run go? E.g. --out {args.recipe}")
     from .. import run
 
     with progress() as show:
@@ -45,25 +46,13 @@ def configure(recipe: str, file: Path | None, options: list[str]) -> "Run":
     Raises:
         ConfigError: for an unknown recipe, file or key.
     """
-    import tyro
-
     from .. import recipes
-    from ..run.config import Run, parse_run
+    from ..run import parse_run
 
     config = recipes.get(recipe)
     if file is not None:
         config = parse_run(_merged(config.model_dump(), _read(file)))
-    if not options:
-        return config
-    # A recipe fixes the kind of its objective, so options are plain and not behind a subcommand.
-    return tyro.cli(
-        Run,
-        prog=f"weightspace train {recipe}",
-        description=f"Train the recipe '{recipe}'. {_OWN}",
-        args=options,
-        default=config,
-        config=(tyro.conf.AvoidSubcommands,),
-    )
+    return configured(config, options, f"train {recipe}", f"Train the recipe '{recipe}'. {_OWN}")
 
 
 def _read(file: Path) -> Mapping[str, Any]:
@@ -90,10 +79,10 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 TRAIN = Verb(
     "train",
     "Train an operator that improves networks of a zoo, and its symmetry-broken twin.",
-    "Starts from a recipe: 'demo', 'digits' and others. Every entry of the configuration is an option, e.g.\n"
+    "Starts from a recipe and makes its zoo if there is none. Every entry of the configuration is an option, e.g.\n"
     "--train.learning-rate 1e-3; 'weightspace train RECIPE --help' lists them with their defaults. The kind of\n"
     "objective (ce or distill) comes from the recipe or from --config.",
-    "weightspace train digits --out runs/digits --train.steps 400",
+    "weightspace train amortize_digits --out digits-run --train.steps 400",
     _arguments,
     _train,
     passes_on=True,

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 def _make_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("recipe", metavar="RECIPE", help="which zoo: see the list below, or 'weightspace train --help'")
+    from .. import recipes
+
+    parser.add_argument("recipe", metavar="RECIPE", help=f"one of: {', '.join(recipes.zoo_names())}")
     add_out(parser, "folder of the zoo")
     parser.add_argument("--num", type=count, metavar="N", help="number of training runs (default: the recipe's)")
     add_data(parser)
@@ -66,7 +68,7 @@ MAKE = Verb(
     "Train a zoo: many small networks of one architecture, with their accuracies.",
     "Weights go to safetensors shards, accuracies and hyper-parameters to parquet. Interrupt it at any moment:\n"
     "the same command continues, and the result is the same.",
-    "weightspace zoo make digits --out zoos/digits --num 300",
+    "weightspace zoo make digits_mlp_tanh --out zoos/digits --num 300",
     _make_arguments,
     _make,
 )

@@ -22,7 +22,7 @@ def headline(results: Mapping[str, Any]) -> str:
     if ours is None or not is_done(ours):
         return "The operator was not run yet, so there is nothing to compare."
     networks = results.get("num_networks", {}).get("test", len(ours.get("per_network_accuracy") or []))
-    change = _change(rows.get("input"), ours, groups)
+    change = _change(rows.get("input"), ours, groups) + _loss(ours)
     if results.get("l1") and ours.get("l1_cut") is not None:
         change += f" and cuts the sum of |weights| by {percent(ours['l1_cut'])}"
     constant = _against(ours, rows.get("constant"), "the constant output", groups)
@@ -69,6 +69,15 @@ def _change(source: Row | None, ours: Row, groups: Sequence[int] | None) -> str:
         "unknown": "takes accuracy from {} to {}",
     }[_verdict(difference(ours, source, groups))]
     return f"{verb.format(_mean(source), _mean(ours))} {cost}"
+
+
+def _loss(ours: Row) -> str:
+    """What became of the loss, if its paired interval leaves zero out."""
+    drop = ours.get("loss_drop") or {}
+    if None in (drop.get("mean"), drop.get("low"), drop.get("high")) or drop["low"] <= 0 <= drop["high"]:
+        return ""
+    verb = "lowers" if drop["mean"] > 0 else "raises"
+    return f" and {verb} the loss by {abs(drop['mean']):.3f} nats"
 
 
 def _against(ours: Row, other: Row | None, name: str, groups: Sequence[int] | None) -> str:
