@@ -7,24 +7,22 @@ to the rescalings it lets pass; an operator that no rule covers is refused, neve
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
-from typing import Literal, final
+from typing import final
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.fx import Node
 
 from .._errors import SpecError
 from ._activations import SCALE_NAME, composites
 from ._rules import BETWEEN_FIXED, COMMUTATIVE, ELEMENTWISE, LAYERS, NOT_YET, RULES, Rule, activation
 from ._spec import Axis, NeuronSpace, SymmetrySpec
-from ._trace import Trace, trace
+from ._trace import Example, Network, OnUnknown, Trace, trace
 from ._values import Call, Param, Refused, Space, Value, shape_of
 
 _Axes = tuple[tuple[Space | None, int, int], ...]  # (space, power, repeat) of each axis
 
 
-def derive(
-    module: nn.Module, example: Tensor | tuple[Tensor, ...], *, on_unknown: Literal["refuse", "pin"] = "refuse"
-) -> SymmetrySpec:
+def derive(module: Network, example: Example, *, on_unknown: OnUnknown = "refuse") -> SymmetrySpec:
     """The symmetry of a feed-forward network: which neurons may be permuted and rescaled together.
 
     The spec holds for inputs of the example's shape: a network that reshapes its hidden values may be another
@@ -225,8 +223,9 @@ class _Walk:
         """The space that a layer reads on axis ``dim``, and the entries per neuron."""
         if x.is_index:
             raise Refused("it reads the positions that a max pooling returned")
-        if x.space is not None and x.dim == dim:
-            return x.space, x.repeat
+        # All entries belong to the neuron of a space that has one only, whichever axis it was followed to.
+        if x.space is not None and (x.dim == dim or x.space.size == 1):
+            return x.space, size // x.space.size
         if x.free:
             raise Refused(f"it reads axis {dim}, but the neurons are on axis {x.dim}")
         origin = x.origin or str(x.space)

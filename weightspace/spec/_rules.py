@@ -85,7 +85,7 @@ def reshape(call: Call, x: Value) -> Value:
 def reorder(call: Call, x: Value) -> Value:
     """Permutations of the axes; strides that number the axes show where each of them goes."""
     ndim = len(shape_of(call.first))
-    probe = torch.empty_strided((2,) * ndim, range(1, ndim + 1), device="meta")
+    probe = torch.empty_strided((2,) * ndim, tuple(range(1, ndim + 1)), device="meta")
     target = call.node.target
     assert callable(target), "only operators are called"
     moved = target(probe, *call.node.args[1:], **call.node.kwargs)

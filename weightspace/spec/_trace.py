@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
-from typing import final
+from typing import TYPE_CHECKING, Literal, final
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,14 @@ from torch.fx import Node
 from .._errors import SpecError
 from ._rules import LAYERS
 from ._values import Call, Param
+
+if TYPE_CHECKING:
+    Network = nn.Module
+    Example = Tensor | tuple[Tensor, ...]
+    OnUnknown = Literal["refuse", "pin"]
+else:
+    # What users pass is checked below, with a message that helps, also where types are checked at run time.
+    Network = Example = OnUnknown = object
 
 
 @final
@@ -43,7 +51,7 @@ class Trace:
     last: frozenset[Node]
 
 
-def trace(module: nn.Module, example: Tensor | tuple[Tensor, ...]) -> Trace:
+def trace(module: Network, example: Example) -> Trace:
     """The graph of ``module`` in eval mode on ``example``; the module is left as it was.
 
     Raises:
@@ -64,6 +72,10 @@ def trace(module: nn.Module, example: Tensor | tuple[Tensor, ...]) -> Trace:
                 f"the state_dict entry {name!r} of {type(module).__name__} is {type(value).__name__}, not a tensor. "
                 "Remove it from the state_dict (get_extra_state) before deriving."
             )
+    devices = {value.device for value in state.values()}
+    if len(devices) == 1:  # values do not matter, so an example on any device will do
+        (device,) = devices
+        args = tuple(arg if arg.device == device else torch.empty_like(arg, device=device) for arg in args)
     program = _export(module, args)
     params: dict[Node, Param] = {}
     inputs = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
