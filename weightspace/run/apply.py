@@ -9,8 +9,8 @@ import torch
 
 from .._errors import ConfigError
 from .._types import Params
-from ..tasks import score
-from ..zoo import load_images, stacked_mlp
+from ..tasks import num_networks, score
+from ..zoo import Images, load_images, stacked_mlp
 from . import networks, operator
 from .fit import run_operator
 from .material import Progress
@@ -68,12 +68,13 @@ def apply(
     files = networks.find_networks(source_path)
     places = networks.targets(files, source_path, out_path)
     read = [networks.read_network(file, loaded.spec) for file in files]
+    images = _images(loaded, data_dir)
     rows: list[Applied] = []
     for start in range(0, len(read), _BATCH):
         some = read[start : start + _BATCH]
         old = networks.stack(some)
         new = run_operator(loaded.module, old, _BATCH)
-        before, after = _accuracies(loaded, old, new, data_dir)
+        before, after = (_accuracies(loaded, params, images) for params in (old, new))
         for index, network in enumerate(some):
             _check_finite(network.path, new, index)
             place = places[start + index]
@@ -85,8 +86,8 @@ def apply(
                     out=str(place),
                     max_change=float(change.abs().max()),
                     relative_change=float(change.norm() / _flat(old, index).norm().clamp_min(1e-12)),
-                    accuracy_before=before[index] if before else None,
-                    accuracy_after=after[index] if after else None,
+                    accuracy_before=before[index],
+                    accuracy_after=after[index],
                 )
             )
             if progress is not None:
@@ -94,19 +95,21 @@ def apply(
     return rows
 
 
-def _accuracies(
-    loaded: operator.Operator, old: Params, new: Params, data_dir: str | Path | None
-) -> tuple[list[float], list[float]]:
+def _images(loaded: operator.Operator, data_dir: str | Path | None) -> Images | None:
     try:
-        images = load_images(loaded.about["images"], data_dir)
+        return load_images(loaded.about["images"], data_dir)
     except ConfigError:
-        # Without its images the operator still works; the table has no accuracies then.
+        # Without its images the operator still works; the rows have no accuracies then.
         if data_dir is not None:
             raise
-        return [], []
+        return None
+
+
+def _accuracies(loaded: operator.Operator, params: Params, images: Images | None) -> list[float] | list[None]:
+    if images is None:
+        return [None] * num_networks(params)
     forward = partial(stacked_mlp, activation=loaded.about["activation"])
-    found = [score(params, images.test_x, images.test_y, forward).accuracy.tolist() for params in (old, new)]
-    return found[0], found[1]
+    return score(params, images.test_x, images.test_y, forward).accuracy.tolist()
 
 
 def _check_finite(path: Path, new: Params, index: int) -> None:

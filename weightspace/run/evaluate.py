@@ -69,7 +69,7 @@ def evaluate(
     config = from_yaml(folder / record.CONFIG)
     rows = methods(config)
     wanted = _check_names(only, [row.name for row in rows])
-    material = load_material(config, folder, data_dir=data_dir)
+    material = load_material(config, folder, data_dir=data_dir, progress=progress)
     table = _Table(config, folder, material, rows, progress)
     results = table.write()
     for index, row in enumerate(rows):
@@ -111,7 +111,7 @@ class _Table:
         missing = row.checkpoint is not None and not self._checkpoint(row.checkpoint).is_file()
         if missing or (row.name == "adam-equal" and self._cell("ours") is None):
             return False
-        context = Context(self.config, self.folder, self.material, self.test, self._cell, None)
+        context = Context(self.config, self.folder, self.material, self.test, self._cell, self.progress)
         changed = row.change(context)
         cell = {"key": self._key(row), "method": row.name, **self._numbers(changed)}
         record.write_json(self._path(row.name), cell)

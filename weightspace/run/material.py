@@ -72,7 +72,7 @@ def load_material(
     where = zoo_folder(config, folder)
     zoo = _zoo(config, where, data_dir, progress)
     activation = zoo.config.target.activation
-    images = load_images(zoo.config.images, data_dir)
+    images = load_images(zoo.config.images, data_dir, progress)
     splits = {name: _networks(zoo, name, config.filter.min_val_accuracy) for name in ("train", "val", "test")}
     return Material(zoo.spec, activation, images, partial(stacked_mlp, activation=activation), **splits)
 
