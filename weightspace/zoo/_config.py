@@ -19,14 +19,14 @@ class ZooConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    images: ImageSet = Field("cifar10", description="Image set the networks classify.")
-    target: MLPTarget = Field(MLPTarget(), description="Architecture of the networks.")
-    num: int = Field(1000, ge=1, description="Training runs.")
-    checkpoints: tuple[int, ...] = Field((5, 10, 15), description="Epochs after which a run is kept.")
-    batch_size: int = Field(64, ge=1, description="Images per step.")
-    hyper: HyperSpace = Field(HyperSpace(), description="Ranges of the hyper-parameters.")
-    seed: int = Field(0, ge=0, description="Seed of everything random in the zoo.")
-    shard: int = Field(100, ge=1, description="Runs per shard: the unit that is written, resumed and read.")
+    images: ImageSet = Field(default="cifar10", description="Image set the networks classify.")
+    target: MLPTarget = Field(default=MLPTarget(), description="Architecture of the networks.")
+    num: int = Field(default=1000, ge=1, description="Training runs.")
+    checkpoints: tuple[int, ...] = Field(default=(5, 10, 15), description="Epochs after which a run is kept.")
+    batch_size: int = Field(default=64, ge=1, description="Images per step.")
+    hyper: HyperSpace = Field(default=HyperSpace(), description="Ranges of the hyper-parameters.")
+    seed: int = Field(default=0, ge=0, description="Seed of everything random in the zoo.")
+    shard: int = Field(default=100, ge=1, description="Runs per shard: the unit that is written, resumed and read.")
 
     @model_validator(mode="after")
     def _increasing(self) -> "ZooConfig":

@@ -38,14 +38,14 @@ def cross_entropy_gradient(
     # For tanh the sigmoid s of twice the pre-activation is kept: tanh = 2s - 1 and its derivative is 4 s (1 - s).
     tanh = activation == "tanh"
     scale, slope = (2, 4) if tanh else (1, 1)
+    minus_one = x.new_full((), -1.0)
     states, raw = [x], []
     for index in range(last):
         weight, bias = params[f"layers.{index}.weight"], params[f"layers.{index}.bias"].unsqueeze(1)
         z = torch.baddbmm(bias, states[-1], weight.transpose(1, 2), alpha=scale, beta=scale)
         if tanh:
-            z.sigmoid_()
-            # Between -mask and mask at s: (2s - 1) mask in one pass.
-            states.append(z.mul(2).sub_(1) if masks is None else torch.lerp(-masks[index], masks[index], z))
+            h = torch.add(minus_one, z.sigmoid_(), alpha=2)
+            states.append(h if masks is None else h.mul_(masks[index]))
         else:
             z.relu_()
             states.append(z if masks is None else z * masks[index])
@@ -57,7 +57,7 @@ def cross_entropy_gradient(
     if targets.is_floating_point():
         d.sub_(targets)
     else:
-        d.scatter_add_(1, targets.unsqueeze(1), d.new_full((), -1.0).expand(len(d), 1, d.shape[2]))
+        d.scatter_add_(1, targets.unsqueeze(1), minus_one.expand(len(d), 1, d.shape[2]))
     d.mul_(1 / x.shape[1])
     # Products into a view of the flat buffer would run one network at a time: copy instead.
     out[f"layers.{last}.weight"].copy_(torch.bmm(d, states[-1]))

@@ -27,15 +27,15 @@ class HyperSpace(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    optimizers: tuple[OptimizerName, ...] = Field(get_args(OptimizerName), min_length=1)
-    learning_rate: tuple[float, float] = Field((5e-4, 5e-2), description="Bounds, drawn log-uniformly.")
+    optimizers: tuple[OptimizerName, ...] = Field(default=get_args(OptimizerName), min_length=1)
+    learning_rate: tuple[float, float] = Field(default=(5e-4, 5e-2), description="Bounds, drawn log-uniformly.")
     l2: tuple[float, float] = Field(
-        (1e-8, 1e-2), description="Bounds of the weight decay c (loss + c/2 |w|^2), drawn log-uniformly."
+        default=(1e-8, 1e-2), description="Bounds of the weight decay c (loss + c/2 |w|^2), drawn log-uniformly."
     )
-    inits: tuple[InitName, ...] = Field(get_args(InitName), min_length=1)
-    init_variance: tuple[float, float] = Field((1e-3, 0.5), description="Bounds, drawn log-uniformly.")
-    dropout: tuple[float, float] = Field((0.0, 0.7), description="Bounds, drawn uniformly, in steps of 1/256.")
-    fractions: tuple[float, ...] = Field((0.1, 0.25, 0.5, 1.0), min_length=1)
+    inits: tuple[InitName, ...] = Field(default=get_args(InitName), min_length=1)
+    init_variance: tuple[float, float] = Field(default=(1e-3, 0.5), description="Bounds, drawn log-uniformly.")
+    dropout: tuple[float, float] = Field(default=(0.0, 0.7), description="Bounds, drawn uniformly, in steps of 1/256.")
+    fractions: tuple[float, ...] = Field(default=(0.1, 0.25, 0.5, 1.0), min_length=1)
 
     @model_validator(mode="after")
     def _ordered(self) -> "HyperSpace":

@@ -94,9 +94,11 @@ def gray_8x8(pixels: np.ndarray) -> np.ndarray:
     Gray is the mean over channels. Each of the 8x8 cells is the mean over the area it covers; pixels that lie
     across a border count by the part inside (28 pixels: 3.5 per cell).
     """
-    planes = [pixels[..., c] for c in range(pixels.shape[3])] if pixels.ndim == 4 else [pixels]
+    planes = [pixels[..., channel] for channel in range(pixels.shape[3])] if pixels.ndim == 4 else [pixels]
     # Plane by plane is ten times faster than a sum over the last axis, and still exact.
-    total = np.sum([plane.astype(np.uint16) for plane in planes], axis=0, dtype=np.uint16).astype(np.float32)
+    total = planes[0].astype(np.float32)
+    for plane in planes[1:]:
+        total += plane
     rows, columns = _area_weights(total.shape[1]), _area_weights(total.shape[2])
     small = rows @ total @ columns.T
     return (small / (127.5 * len(planes)) - 1).reshape(len(total), SIDE * SIDE).astype(np.float32)

@@ -111,8 +111,10 @@ class MLPTarget(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["mlp"] = "mlp"
-    widths: tuple[int, ...] = Field((64, 48, 32, 16, 10), description="Neurons per layer, input and output included.")
-    activation: ActivationName = Field("tanh", description="Activation between the layers.")
+    widths: tuple[int, ...] = Field(
+        default=(64, 48, 32, 16, 10), description="Neurons per layer, input and output included."
+    )
+    activation: ActivationName = Field(default="tanh", description="Activation between the layers.")
 
     @field_validator("widths")
     @classmethod

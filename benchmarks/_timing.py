@@ -1,0 +1,64 @@
+"""Interleaved timing: on a shared machine only ratios taken side by side mean something."""
+
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+
+def interleaved(
+    works: Mapping[str, Callable[[], object]], rounds: int, seconds: float = 120.0
+) -> dict[str, list[float]]:
+    """Wall-clock seconds of each piece of work in each round, after one round that is not counted.
+
+    Every round runs all of them once, so a neighbour that slows the machine slows them alike. Stops early, but
+    never before three rounds, when another round would take longer than ``seconds`` allow in all.
+    """
+    began = time.perf_counter()
+    times: dict[str, list[float]] = {name: [] for name in works}
+    for number in range(rounds + 1):
+        before = time.perf_counter()
+        for name, work in works.items():
+            start = time.perf_counter()
+            work()
+            if number:
+                times[name].append(time.perf_counter() - start)
+        now = time.perf_counter()
+        if number >= 3 and now - began + (now - before) > seconds:
+            break
+    return times
+
+
+def median_ratio(slow: Sequence[float], fast: Sequence[float]) -> float:
+    """Median over rounds of ``slow / fast``."""
+    return statistics.median(a / b for a, b in zip(slow, fast, strict=True))
+
+
+def environment() -> dict[str, object]:
+    """What the numbers depend on."""
+    return {
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "cpus": os.cpu_count(),
+        "load": os.getloadavg()[0],
+        "malloc": "retained" if os.environ.get("MALLOC_MMAP_MAX_") == "0" else "default",
+        "machine": platform.machine(),
+    }
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns padded to their widest entry."""
+    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
+    for row in (header, *rows):
+        print("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
+
+
+def write_json(path: Path | None, result: Mapping[str, object]) -> None:
+    """The result as a file, if one was asked for."""
+    if path is not None:
+        path.write_text(json.dumps(result, indent=1) + "\n")
