@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, final
 
-from torch import Tensor
+from torch import SymFloat, SymInt, Tensor
 from torch._ops import OpOverload
 from torch.fx import Node
 from torch.fx.node import map_arg
@@ -119,6 +119,8 @@ class Call:
 
 
 def shape_of(node: object) -> tuple[int, ...]:
-    """Shape of the tensor at ``node``; a tuple result has none and gives ``(-1,)``."""
+    """Shape of the tensor or number at ``node``; results of other kinds have none and give ``(-1,)``."""
     value = node.meta.get("val") if isinstance(node, Node) else None
-    return tuple(value.shape) if isinstance(value, Tensor) else (-1,)
+    if isinstance(value, Tensor):
+        return tuple(value.shape)
+    return () if isinstance(value, int | float | SymInt | SymFloat) else (-1,)
