@@ -128,6 +128,7 @@ POINTWISE = {
     "computed scalar": ("nonzero", lambda net, h: h * net.omega.exp()),
     "scalar as a number": ("nonzero", lambda net, h: h * net.omega.item()),
     "multiply in place": ("nonzero", lambda _, h: h.mul_(2.0)),
+    "add nothing": ("nonzero", lambda _, h: sum([h])),
     "add a number": ("trivial", lambda _, h: h + 1),
     "add before relu": ("trivial", lambda _, h: F.relu(h + 0.5)),
     "add after relu": ("trivial", lambda _, h: F.relu(h) + 1),
