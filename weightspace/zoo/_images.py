@@ -79,11 +79,17 @@ def load_images(
     for part, (encoded, _) in tables.items():
         blocks = []
         with ThreadPoolExecutor(max_workers=2) as pool:
-            for block in pool.map(_decode_block, _blocks(encoded)):
-                blocks.append(block)
-                done += len(block)
-                if progress is not None:
-                    progress(done, total, f"reading {name}")
+            try:
+                for block in pool.map(_decode_block, _blocks(encoded)):
+                    blocks.append(block)
+                    done += len(block)
+                    if progress is not None:
+                        progress(done, total, f"reading {name}")
+            except (OSError, ValueError) as error:
+                raise ConfigError(
+                    f"an image in {Path(folder) / name / part}.parquet cannot be decoded: {error}. "
+                    "Fetch the file again."
+                ) from error
         arrays[part] = np.concatenate(blocks)
     return _with_halves(name, arrays["train"], tables["train"][1], arrays["test"], tables["test"][1])
 

@@ -1,6 +1,7 @@
 """SGD, Adam and RMSprop for many networks at once, each with its own learning rate and weight decay."""
 
-from typing import Protocol, final
+from abc import ABC, abstractmethod
+from typing import final
 
 import torch
 from jaxtyping import Float
@@ -9,22 +10,24 @@ from torch import Tensor
 from ._hyper import OptimizerName
 
 
-class StackedOptimizer(Protocol):
-    """Changes the weights of a slice of networks in place, given their gradients (which it may overwrite)."""
+class AbstractOptimizer(ABC):
+    """One kind of optimizer, for a number of networks."""
 
-    def step(self, weights: Float[Tensor, "b w"], grads: Float[Tensor, "b w"]) -> None: ...
+    @abstractmethod
+    def step(self, weights: Float[Tensor, "b w"], grads: Float[Tensor, "b w"]) -> None:
+        """Change the weights in place, given their gradients (which may be overwritten)."""
 
 
 def make_optimizer(
     name: OptimizerName, learning_rate: Float[Tensor, " b"], l2: Float[Tensor, " b"], num_weights: int
-) -> StackedOptimizer:
+) -> AbstractOptimizer:
     """The optimizer called ``name`` with torch's default constants; ``l2`` is torch's ``weight_decay``."""
     kinds = {"sgd": _SGD, "adam": _Adam, "rmsprop": _RMSprop}
     return kinds[name](learning_rate.unsqueeze(1), l2.unsqueeze(1), num_weights)
 
 
 @final
-class _SGD:
+class _SGD(AbstractOptimizer):
     def __init__(self, learning_rate: Tensor, l2: Tensor, num_weights: int) -> None:  # noqa: ARG002
         self._minus_rate, self._l2 = -learning_rate, l2
 
@@ -34,7 +37,7 @@ class _SGD:
 
 
 @final
-class _RMSprop:
+class _RMSprop(AbstractOptimizer):
     def __init__(self, learning_rate: Tensor, l2: Tensor, num_weights: int) -> None:
         self._minus_rate, self._l2 = -learning_rate, l2
         self._square = learning_rate.new_zeros(len(learning_rate), num_weights)
@@ -48,7 +51,7 @@ class _RMSprop:
 
 
 @final
-class _Adam:
+class _Adam(AbstractOptimizer):
     def __init__(self, learning_rate: Tensor, l2: Tensor, num_weights: int) -> None:
         self._rate, self._l2 = learning_rate, l2
         self._mean = learning_rate.new_zeros(len(learning_rate), num_weights)

@@ -17,7 +17,7 @@ from ._gradient import cross_entropy_gradient
 from ._hyper import Hyper, stream
 from ._images import Images
 from ._init import initial_weights
-from ._optimizers import StackedOptimizer, make_optimizer
+from ._optimizers import AbstractOptimizer, make_optimizer
 from ._targets import MLPTarget
 
 MOST_AT_ONCE = 32
@@ -50,7 +50,7 @@ class Trainer:
         self,
         weights: Float[Tensor, "b w"],
         shapes: Shapes,
-        optimizers: Sequence[tuple[slice, StackedOptimizer]],
+        optimizers: Sequence[tuple[slice, AbstractOptimizer]],
         gradient: Gradient,
         batch_size: int,
         l1: float = 0.0,
@@ -182,8 +182,8 @@ def shuffle_rows(order: np.ndarray, generators: Sequence[np.random.Generator]) -
         generator.shuffle(row)
 
 
-def _optimizers(group: Sequence[Hyper], size: int) -> list[tuple[slice, StackedOptimizer]]:
-    out: list[tuple[slice, StackedOptimizer]] = []
+def _optimizers(group: Sequence[Hyper], size: int) -> list[tuple[slice, AbstractOptimizer]]:
+    out: list[tuple[slice, AbstractOptimizer]] = []
     start = 0
     for _, same in groupby(group, key=lambda hyper: hyper.optimizer):
         members = list(same)
