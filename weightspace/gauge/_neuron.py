@@ -58,23 +58,25 @@ def neuron_gauge(params: Mapping[str, Tensor], spec: SymmetrySpec) -> NeuronGaug
     num = spec.check(params)
     lead = () if num is None else (num,)
     plan = layout(spec)
-    some = next(iter(params.values()))
-    gauge: NeuronGauge = {}
-    for space in spec.spaces:
+    # A parameter that the gauge acts on: buffers that come first may be of another type (counters, say).
+    some = next((params[part.name] for part in (*plan.weights, *plan.biases)), torch.zeros(()))
+    waiting = [space for space in spec.free if space.scale in SCALED]
+    gauge: NeuronGauge = {s.name: some.new_ones(*lead, s.size) for s in spec.spaces if s not in waiting}
+    while waiting:
+        # In the order of the weights, whatever the order in which the spec lists the spaces.
+        reached = (s for s in waiting if all(weight.source in gauge for weight in plan.into(s.name)))
+        space = next(reached, waiting[0])
+        waiting.remove(space)
         terms = []
-        if not space.fixed and space.scale in SCALED:
-            for bias in plan.biases_of(space.name):
-                value = params[bias.name].movedim(bias.dim + len(lead), len(lead))
-                terms.append(value.reshape(*lead, space.size, -1))
-            for weight in plan.into(space.name):
-                # A weight from a space that is not reached yet closes a cycle; leaving it out keeps the law.
-                if weight.source in gauge:
-                    terms.append(_fan_in(params[weight.name], weight, spec, gauge, len(lead)))
-        if terms:
-            gauge[space.name] = safe_norm(torch.cat(terms, -1))
-        else:
-            gauge[space.name] = some.new_ones(*lead, space.size)
-    return gauge
+        for bias in plan.biases_of(space.name):
+            value = params[bias.name].movedim(bias.dim + len(lead), len(lead))
+            terms.append(value.reshape(*lead, space.size, -1))
+        for weight in plan.into(space.name):
+            # A weight from a space that is not reached yet closes a cycle; leaving it out keeps the law.
+            if weight.source in gauge:
+                terms.append(_fan_in(params[weight.name], weight, spec, gauge, len(lead)))
+        gauge[space.name] = safe_norm(torch.cat(terms, -1)) if terms else some.new_zeros(*lead, space.size)
+    return {space.name: gauge[space.name] for space in spec.spaces}
 
 
 def normal_form(params: Mapping[str, Tensor], spec: SymmetrySpec) -> tuple[Params, NeuronGauge]:

@@ -42,14 +42,20 @@ def same_function(
     _compare(own, theirs)
     inputs = _probes(module, seed) if example is None else example
     args = inputs if isinstance(inputs, tuple) else (inputs,)
-    training = module.training
+    modes = {part: part.training for part in module.modules()}
     module.eval()
     try:
-        with torch.no_grad():
-            here = list(_tensors(functional_call(module, own, args)))
-            there = list(_tensors(functional_call(module, theirs, args)))
+        here, there = _outputs(module, own, args), _outputs(module, theirs, args)
+    except RuntimeError as error:
+        if example is not None:
+            raise
+        raise SpecMismatch(
+            f"{type(module).__name__} does not take the inputs guessed for it, of shape {list(args[0].shape)} "
+            f"({str(error).splitlines()[0]}). Give some: ws.same_function(net, params, example)."
+        ) from error
     finally:
-        module.train(training)
+        for part, mode in modes.items():
+            part.training = mode
     size = max((float(out.abs().max()) for out in here), default=0.0)
     gap = max((float((a - b).abs().max()) for a, b in zip(here, there, strict=True)), default=0.0)
     if not (torch.tensor([size, gap]).isfinite().all()):
@@ -58,6 +64,12 @@ def same_function(
             "Check the parameters: all(v.isfinite().all() for v in params.values())."
         )
     return gap / size if size > 0 else gap
+
+
+def _outputs(module: nn.Module, params: Mapping[str, Tensor], args: tuple[Tensor, ...]) -> list[Tensor]:
+    fresh = tuple(arg.clone() for arg in args)  # a forward pass may write into its input
+    with torch.no_grad():
+        return list(_tensors(functional_call(module, dict(params), fresh, tie_weights=False)))
 
 
 def _compare(own: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> None:

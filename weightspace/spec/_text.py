@@ -46,8 +46,13 @@ def parse(text: str) -> SymmetrySpec:
         if not stripped:
             continue
         # Space lines come before the first parameter line; a parameter name never looks like `name[3]`.
-        space = _SPACE.fullmatch(stripped) if not params else None
+        space = _SPACE.match(stripped) if not params else None
         if space:
+            if space.end() != len(stripped) or int(space["size"]) == 0:
+                raise SpecError(
+                    f"line {number} of the spec, {stripped!r}: cannot read this space. Write NAME[SIZE] with a size "
+                    "of at least 1 and one of the words fixed, sign, positive, nonzero, or none."
+                )
             spaces.append(_space(space))
         else:
             name, *labels = stripped.split()
