@@ -62,6 +62,8 @@ def _cifar10(name: str, zoo: ZooConfig, path: str, objective: CrossEntropy | Dis
         filter=FilterConfig(min_val_accuracy=0.3),
         objective=objective,
         model=OperatorConfig(width=32, rounds=4),
-        train=TrainConfig(steps=400, batch_size=32, images_per_step=2000, learning_rate=2e-3),
+        train=TrainConfig(
+            steps=1500, batch_size=8, images_per_step=1000, learning_rate=3e-3, validate_every=50, patience=12
+        ),
         evaluate=EvaluateConfig(sgd_epochs=(5, 25), adam_epochs=(5, 25)),
     )
