@@ -13,7 +13,8 @@ from tiny_runs import tiny_run
 from weightspace import ConfigError
 from weightspace.run import record, train
 from weightspace.run.config import CrossEntropy, TrainConfig
-from weightspace.run.fit import _draw_images, _draw_networks, _Fit, _learning_rate
+from weightspace.run.draws import draw_images, draw_networks, learning_rate
+from weightspace.run.fit import _Fit
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -147,17 +148,17 @@ def test_a_damaged_state_names_the_file_to_remove(zoo_dir, tmp_path):
 
 def test_every_epoch_shows_every_network_once_and_draws_depend_on_seed_and_step_alone():
     settings = TrainConfig(batch_size=4, images_per_step=6, seed=3)
-    epoch = torch.cat([_draw_networks(settings, step, 12) for step in range(3, 6)])
+    epoch = torch.cat([draw_networks(settings, step, 12) for step in range(3, 6)])
     assert sorted(epoch.tolist()) == list(range(12))
-    assert torch.equal(_draw_images(settings, 7, 30), _draw_images(settings, 7, 30))
-    assert not torch.equal(_draw_images(settings, 7, 30), _draw_images(settings, 8, 30))
+    assert torch.equal(draw_images(settings, 7, 30), draw_images(settings, 7, 30))
+    assert not torch.equal(draw_images(settings, 7, 30), draw_images(settings, 8, 30))
     other = settings.model_copy(update={"seed": 4})
-    assert not torch.equal(_draw_images(settings, 7, 30), _draw_images(other, 7, 30))
+    assert not torch.equal(draw_images(settings, 7, 30), draw_images(other, 7, 30))
 
 
 def test_the_learning_rate_warms_up_and_falls_to_zero():
     settings = TrainConfig(steps=100, warmup=10, learning_rate=1.0)
-    rates = [_learning_rate(settings, step) for step in range(100)]
+    rates = [learning_rate(settings, step) for step in range(100)]
     assert rates[0] == 0.1
     assert max(rates) == rates[9] == rates[10] == 1.0
     assert rates[99] < 1e-3

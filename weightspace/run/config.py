@@ -1,7 +1,7 @@
 """The configuration of a run: frozen, complete, written beside every result as YAML."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -24,7 +24,7 @@ class ZooRef(Frozen):
     make: ZooConfig | None = Field(default=None, description="How to make the zoo if the folder has none.")
 
     @model_validator(mode="after")
-    def _has_a_source(self) -> Self:
+    def _has_a_source(self) -> "ZooRef":
         if self.path is None and self.make is None:
             raise ValueError("a run needs a zoo folder (path) or a recipe to make one (make)")
         return self
@@ -37,7 +37,7 @@ class CrossEntropy(Frozen):
     l1: float = Field(default=0.0, description="Weight of the sum of all absolute parameters.")
 
     @model_validator(mode="after")
-    def _check(self) -> Self:
+    def _check(self) -> "CrossEntropy":
         check_l1(self.kind, self.l1)
         return self
 
@@ -49,7 +49,7 @@ class Distill(Frozen):
     l1: float = Field(default=5e-4, description="Weight of the sum of all absolute parameters; must be above 0.")
 
     @model_validator(mode="after")
-    def _check(self) -> Self:
+    def _check(self) -> "Distill":
         check_l1(self.kind, self.l1)
         return self
 

@@ -2,11 +2,8 @@
 
 import json
 import math
-import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, final
@@ -19,7 +16,9 @@ from .._types import Params
 from ..spec import to_text
 from ..tasks import Objective, objective_values, score, select
 from . import operator, record
-from .config import Run, TrainConfig, from_yaml, to_yaml
+from .config import Run, from_yaml, to_yaml
+from .draws import draw_images, draw_networks, learning_rate
+from .interrupt import finish_step_on_interrupt
 from .material import Material, Progress, load_material, spread
 
 MODELS = ("ours", "broken")
@@ -45,7 +44,7 @@ def train(config: Run, out: Path, *, progress: Progress | None = None, data_dir:
     _claim(folder, config)
     material = load_material(config, folder, data_dir=data_dir, progress=progress)
     record.write_text(folder / record.SPEC, to_text(material.spec))
-    with _finish_step_on_interrupt() as stop:
+    with finish_step_on_interrupt() as stop:
         for name in MODELS:
             _Fit(config, material, folder, name).run(stop, progress)
     return folder
@@ -136,11 +135,11 @@ class _Fit:
 
     def _step(self, task: Objective, images: Tensor, labels: Tensor) -> None:
         settings, state = self.config.train, self.state
-        chosen = _draw_networks(settings, state.step, len(self.material.train))
+        chosen = draw_networks(settings, state.step, len(self.material.train))
         batch = _to(select(self.material.train.params, chosen), self.fabric.device)
-        which = _draw_images(settings, state.step, len(images)).to(self.fabric.device)
+        which = draw_images(settings, state.step, len(images)).to(self.fabric.device)
         for group in self.optimizer.param_groups:
-            group["lr"] = _learning_rate(settings, state.step)
+            group["lr"] = learning_rate(settings, state.step)
         self.module.train()
         self.optimizer.zero_grad(set_to_none=True)
         loss = task(self.module(batch), batch, images[which], labels[which]).mean()
@@ -241,33 +240,6 @@ def run_operator(module: nn.Module, params: Params, batch_size: int) -> Params:
     return {name: torch.cat([part[name] for part in parts]) for name in params}
 
 
-def _draw_networks(settings: TrainConfig, step: int, num: int) -> Tensor:
-    """Networks of a step: every epoch is a permutation that depends on (seed, epoch) alone."""
-    size = min(settings.batch_size, num)
-    per_epoch = num // size
-    epoch, place = divmod(step, per_epoch)
-    order = torch.randperm(num, generator=_generator(settings.seed, 1, epoch))
-    return order[place * size : (place + 1) * size]
-
-
-def _draw_images(settings: TrainConfig, step: int, num: int) -> Tensor:
-    """Images of a step, without repetition, as a function of (seed, step)."""
-    order = torch.randperm(num, generator=_generator(settings.seed, 2, step))
-    return order[: settings.images_per_step]
-
-
-def _generator(seed: int, stream: int, index: int) -> torch.Generator:
-    mixed = (seed * 1_000_003 + stream) * 1_000_003 + index
-    return torch.Generator().manual_seed(mixed % (1 << 63))
-
-
-def _learning_rate(settings: TrainConfig, step: int) -> float:
-    if step < settings.warmup:
-        return settings.learning_rate * (step + 1) / settings.warmup
-    done = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
-    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
-
-
 def _copy(module: nn.Module) -> Params:
     return {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}
 
@@ -278,22 +250,3 @@ def _to(params: Params, device: torch.device) -> Params:
 
 def _part(tensors: Params, prefix: str) -> Params:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-
-
-@contextmanager
-def _finish_step_on_interrupt() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into a flag, so that no step is cut in half; a second one acts at once."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-
-    def note(*_: object) -> None:
-        stop.set()
-        signal.signal(signal.SIGINT, before)
-
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGINT, before)
