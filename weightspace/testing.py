@@ -83,7 +83,8 @@ def equivariance_error(
         want, have = act(element, delta, spec), _difference(model(moved), moved)
     plan = layout(spec)
     acted = [weight.name for weight in plan.weights] + [bias.name for bias in plan.biases]
-    worst = max(_ratio((want[name] - have[name]).abs(), want[name].abs()) for name in acted)
+    errors = [_ratio((want[name] - have[name]).abs(), want[name].abs()) for name in acted]
+    worst = float(torch.tensor(errors, dtype=torch.float64).max())  # max() of numbers may drop a NaN
     alive = min(_ratio(delta[weight.name].abs(), params[weight.name].abs()) for weight in plan.weights)
     return worst, alive
 

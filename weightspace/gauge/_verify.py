@@ -1,5 +1,6 @@
 """Numerical proof that two parameter vectors are the same network."""
 
+import math
 from collections.abc import Iterator, Mapping
 
 import torch
@@ -56,14 +57,19 @@ def same_function(
     finally:
         for part, mode in modes.items():
             part.training = mode
-    size = max((float(out.abs().max()) for out in here), default=0.0)
-    gap = max((float((a - b).abs().max()) for a, b in zip(here, there, strict=True)), default=0.0)
-    if not (torch.tensor([size, gap]).isfinite().all()):
+    size = _largest(here)
+    gap = _largest([a - b for a, b in zip(here, there, strict=True)])
+    if not (math.isfinite(size) and math.isfinite(gap)):
         raise SpecMismatch(
             "an output is not finite, so the two networks cannot be compared. "
             "Check the parameters: all(v.isfinite().all() for v in params.values())."
         )
     return gap / size if size > 0 else gap
+
+
+def _largest(tensors: list[Tensor]) -> float:
+    """Largest magnitude; NaN if any entry is, which max() of numbers would drop."""
+    return float(torch.tensor([float(value.abs().max()) for value in tensors] or [0.0], dtype=torch.float64).max())
 
 
 def _outputs(module: nn.Module, params: Mapping[str, Tensor], args: tuple[Tensor, ...]) -> list[Tensor]:

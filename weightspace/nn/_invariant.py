@@ -56,6 +56,9 @@ class UnitNorm(nn.Module):
     """
 
     def forward(self, x: Float[Tensor, "*b c"]) -> Float[Tensor, "*b c"]:
+        # A constant factor changes neither the value nor its gradient. With the largest entry at 1, the square of
+        # the reciprocal in the backward pass stays in the range of the numbers: in float32, 1 / 1e-30 ** 2 does not.
+        x = x * reciprocal_or_zero(x.detach().abs().amax(-1, keepdim=True))
         return x * (reciprocal_or_zero(safe_norm(x)) * x.shape[-1] ** 0.5).unsqueeze(-1)
 
 

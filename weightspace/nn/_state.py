@@ -79,7 +79,7 @@ def _units(params: Mapping[str, Tensor], spec: SymmetrySpec) -> dict[str, Float[
     """Root mean square of the weights into each space, in normal form; of the biases where there are no weights."""
     normal, _ = normal_form(params, spec)
     plan = layout(spec)
-    some = next(iter(normal.values()))
+    some = normal[(*plan.weights, *plan.biases)[0].name]
     unit = {}
     for space in spec.spaces:
         names = [w.name for w in plan.into(space.name)] or [b.name for b in plan.biases_of(space.name)]
