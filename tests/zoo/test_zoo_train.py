@@ -193,6 +193,8 @@ def test_evaluation_equals_torch_one_network_at_a_time():
         assert torch.equal(result.predictions[k].long(), logits.argmax(1))
     torch.testing.assert_close(own.loss, result.loss, atol=1e-12, rtol=1e-12)
     assert torch.equal(own.accuracy, result.accuracy)
+    with torch.inference_mode():
+        assert torch.equal(evaluate(params, images.train_x, images.train_y).loss, result.loss)
 
 
 def test_finetuning_is_deterministic_in_any_portions_and_at_any_epoch():
@@ -210,6 +212,9 @@ def test_finetuning_is_deterministic_in_any_portions_and_at_any_epoch():
         assert torch.equal(path[3][name], again[name])
         torch.testing.assert_close(portion[name], again[name][3:], atol=1e-5, rtol=1e-4)
     assert any((other[name] - again[name][3:]).abs().max() > 1e-3 for name in params)
+    with torch.inference_mode():
+        silently = finetune(params, spec, images, optimizer="adam", epochs=3, seed=4)
+    assert all(torch.equal(silently[name], again[name]) for name in again)
     losses = [evaluate(p, images.train_x, images.train_y).loss.mean() for p in (params, path[1], path[3])]
     assert losses[0] > losses[1] > losses[2]
 

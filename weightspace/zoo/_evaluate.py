@@ -9,6 +9,7 @@ from torch import Tensor
 
 from .._types import Params
 from ._gradient import class_first_logits
+from ._pool import workers
 
 # Eight networks on 500 images keep every intermediate result in cache, several times faster than one large call.
 _NETWORKS, _IMAGES = 8, 500
@@ -24,7 +25,6 @@ class Evaluation:
     predictions: Int[Tensor, "b p"] | None = None
 
 
-@torch.no_grad()
 def evaluate(
     params: Params,
     x: Float[Tensor, "*b p i"],
@@ -43,21 +43,32 @@ def evaluate(
         predictions: Also return the predicted class of every image (int16).
     """
     num, images = len(params["layers.0.weight"]), x.shape[-2]
-    loss = torch.zeros(num, dtype=torch.float64)
-    right = torch.zeros(num, dtype=torch.int64)
-    predicted = torch.empty((num, images), dtype=torch.int16) if predictions else None
-    for first in range(0, num, _NETWORKS):
+
+    def portion(first: int) -> tuple[Tensor, Tensor, Tensor | None]:
         some = slice(first, first + _NETWORKS)
         part = {name: value[some] for name, value in params.items()}
+        size = len(part["layers.0.weight"])
+        loss, right = torch.zeros(size, dtype=torch.float64), torch.zeros(size, dtype=torch.int64)
+        predicted = torch.empty((size, images), dtype=torch.int16) if predictions else None
         for start in range(0, images, _IMAGES):
             here = slice(start, start + _IMAGES)
-            logits = class_first_logits(part, x[some, here] if x.dim() == 3 else x[here], activation)
-            labels = y[some, here] if y.dim() == 2 else y[here].expand(len(logits), -1)
+            with torch.no_grad():
+                logits = class_first_logits(part, x[some, here] if x.dim() == 3 else x[here], activation)
+            labels = y[some, here] if y.dim() == 2 else y[here].expand(size, -1)
             chosen = logits.gather(1, labels.unsqueeze(1)).squeeze(1)
-            loss[some] += (logits.logsumexp(1) - chosen).sum(1, dtype=torch.float64)
-            best = logits.argmax(1)
-            right[some] += (best == labels).sum(1)
+            loss += (logits.logsumexp(1) - chosen).sum(1, dtype=torch.float64)
+            # Ten times as fast as argmax over this axis.
+            best = logits.max(1).indices
+            right += (best == labels).sum(1)
             if predicted is not None:
-                predicted[some, here] = best.to(torch.int16)
+                predicted[:, here] = best.to(torch.int16)
+        return loss, right, predicted
+
+    with workers() as pool:
+        losses, rights, predicted = zip(*pool.map(portion, range(0, max(num, 1), _NETWORKS)), strict=True)
     dtype = params["layers.0.weight"].dtype
-    return Evaluation((loss / images).to(dtype), (right.double() / images).to(dtype), predicted)
+    return Evaluation(
+        loss=(torch.cat(losses) / images).to(dtype),
+        accuracy=(torch.cat(rights).double() / images).to(dtype),
+        predictions=torch.cat(predicted) if predictions else None,
+    )

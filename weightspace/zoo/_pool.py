@@ -38,15 +38,19 @@ class Advance:
 
 
 @contextmanager
-def workers(advance: Advance) -> Iterator[ThreadPoolExecutor]:
-    """A pool with as many threads as torch uses now; inside, each operation runs on one core."""
+def workers(advance: Advance | None = None) -> Iterator[ThreadPoolExecutor]:
+    """A pool with as many threads as torch uses now; inside, each operation runs on one core.
+
+    When the block is left by an exception, ``advance`` stops the threads that are still at work.
+    """
     num = torch.get_num_threads()
     pool = ThreadPoolExecutor(max_workers=num)
     torch.set_num_threads(1)
     try:
         yield pool
     except BaseException:
-        advance.stop()
+        if advance is not None:
+            advance.stop()
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
