@@ -150,7 +150,7 @@ class Round(nn.Module):
         inverse: dict[str, Tensor],
         state: State,
         groups: dict[str, ScaleName],
-    ) -> dict[str, Float[Tensor, "b n c"]]:
+    ) -> dict[str, Tensor]:
         """Messages of one direction, summed over the weights that meet in a space."""
         total: dict[str, Tensor] = {}
         for weight in layout(self.spec).weights:

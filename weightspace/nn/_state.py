@@ -26,10 +26,10 @@ class State:
         unit: Per space ``[b]``, the root mean square of its fan-in in normal form; nothing acts on it.
     """
 
-    nodes: dict[str, Float[Tensor, "b n c"]]
-    edges: dict[str, Float[Tensor, "b m n c"]]
-    gauge: dict[str, Float[Tensor, "b n"]]
-    unit: dict[str, Float[Tensor, " b"]]
+    nodes: dict[str, Tensor]
+    edges: dict[str, Tensor]
+    gauge: dict[str, Tensor]
+    unit: dict[str, Tensor]
 
 
 @final

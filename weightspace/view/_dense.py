@@ -23,6 +23,8 @@ from ..spec import SymmetrySpec, Weight, layout
 class DenseView:
     """Node and edge features of ``b`` stacked networks.
 
+    Sizes differ from entry to entry, so the shapes stand here and not in the annotations.
+
     Attributes:
         spec: Their architecture.
         nodes: Biases per space, ``[b, n, c]``; spaces without any (inputs) are absent.
@@ -32,8 +34,8 @@ class DenseView:
     """
 
     spec: SymmetrySpec
-    nodes: dict[str, Float[Tensor, "b n c"]]
-    edges: dict[str, Float[Tensor, "b m n k"]]
+    nodes: dict[str, Tensor]
+    edges: dict[str, Tensor]
     rest: Params
 
     def to_params(self) -> Params:
