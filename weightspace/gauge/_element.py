@@ -26,8 +26,9 @@ class Element:
         scale: Scale of each neuron of each free space, by name.
     """
 
-    perm: dict[str, Int[Tensor, "*b n"]]
-    scale: dict[str, Float[Tensor, "*b n"]]
+    # The underscore: sizes differ between spaces.
+    perm: dict[str, Int[Tensor, "*b _n"]]
+    scale: dict[str, Float[Tensor, "*b _n"]]
 
     def to_dense(self) -> dict[str, Float[Tensor, "*b n n"]]:
         """The monomial matrix of each space; ``M @ w`` is the action on a vector ``w`` of that space."""
