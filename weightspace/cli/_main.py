@@ -42,6 +42,9 @@ _OUTSIDE = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 done, 2 something to mend, 130 interrupted."""
     words = list(sys.argv[1:] if argv is None else argv)
+    # Read when torch is loaded. Threads that wait by spinning make small operations some thirty times slower
+    # as soon as another program holds one of the cores.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         _dispatch(words)
     except WeightSpaceError as error:
