@@ -4,9 +4,7 @@ Shape letters: ``b`` networks, ``n`` neurons of a space, ``m`` fan-out, ``d`` fa
 ``c`` feature channels, ``p`` probe inputs or images, ``t`` checkpoints.
 """
 
-
 from torch import Tensor
-
 
 Params = dict[str, Tensor]
 """Parameters under their ``state_dict`` names; stacked parameters carry one leading axis ``b``."""

@@ -26,6 +26,7 @@ from ..tasks import (
     select,
 )
 from . import record
+from ._headline import headline
 from ._tables import markdown
 from .config import Run, from_yaml
 from .fit import model_folder
@@ -243,7 +244,7 @@ def _page(results: dict[str, Any]) -> str:
     counts = results["num_networks"]
     sparsity = f", L1 weight {results['l1']:g}" if results["l1"] else ""
     return (
-        f"# {results['recipe']}: {results['activation']} networks on {results['images']}\n\n"
+        f"# {results['recipe']}: {results['activation']} networks on {results['images']}\n\n{headline(results)}\n\n"
         f"Objective `{results['objective']}`{sparsity}; {counts['train']} networks to train on, {counts['val']} for "
         f"choices, {counts['test']} unseen ones in the tables. Intervals are 95 % bootstrap over training runs of "
         "networks. Seconds are wall time around the method divided by networks, all of them in one batch, "

@@ -118,6 +118,7 @@ class _Fit:
         train_x, train_y = self._images("train")
         if state.step == 0:
             self._validate(task)
+        started_at = state.step
         while state.step < settings.steps and state.waited < settings.patience:
             if stop.is_set():
                 self._save()
@@ -131,7 +132,9 @@ class _Fit:
                 saved = time.monotonic()
             if progress is not None:
                 progress(state.step, settings.steps, f"training {self.name}")
-        self._save()
+        # A finished model is left alone: the cells of the table are tied to the bytes of its checkpoint.
+        if state.step > started_at or not (self.home / record.CHECKPOINT).exists():
+            self._save()
 
     def _step(self, task: Objective, images: Tensor, labels: Tensor) -> None:
         settings, state = self.config.train, self.state

@@ -1,6 +1,7 @@
 """A zoo on disk, opened for reading."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import final
 
@@ -95,7 +96,7 @@ class Zoo:
             raise ZooError(f"a zoo has no split {name!r}. Choose train, val or test.")
         return np.flatnonzero(self.rows["split"] == name)
 
-    def load(self, indices: np.ndarray | Int[Tensor, " b"] | list[int] | None = None) -> Params:
+    def load(self, indices: np.ndarray | Int[Tensor, " b"] | Sequence[int] | None = None) -> Params:
         """Stacked float32 parameters of the given rows, in their order (default: of all).
 
         Raises:
