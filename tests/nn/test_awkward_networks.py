@@ -26,7 +26,7 @@ def bounded(changes: Params) -> torch.Tensor:
 def test_values_and_parameter_gradients_are_finite(dtype, spec):
     params = awkward(spec, dtype)
     for choice in EVERY_CHOICE:
-        functional, operator = (build(model, spec, choice, dtype=dtype) for model in BOTH)
+        functional, operator = (build(m, spec, choice, dtype=dtype, rounds=2) for m in BOTH)
         out, changes = functional(params), operator.delta(params)
         assert out.isfinite().all(), choice
         assert all(value.isfinite().all() for value in changes.values()), choice
@@ -41,7 +41,7 @@ def test_laws_hold_network_by_network(spec):
     num = len(next(iter(params.values())))
     element = gauges(spec, num)
     for choice in EVERY_CHOICE:
-        functional, operator = (build(model, spec, choice) for model in BOTH)
+        functional, operator = (build(m, spec, choice, rounds=2) for m in BOTH)
         assert pulled_back_error(operator, spec, params, element).max() <= 1e-9, choice
         with torch.no_grad():
             here, there = functional(params), functional(act(element, params, spec))
@@ -56,7 +56,7 @@ def huge(spec: SymmetrySpec) -> Params:
 @usual_specs
 def test_huge_networks_are_read_and_changed_in_float64(spec):
     for choice in EVERY_CHOICE:
-        functional, operator = (build(model, spec, choice) for model in BOTH)
+        functional, operator = (build(m, spec, choice, rounds=2) for m in BOTH)
         assert functional(huge(spec)).isfinite().all()
         changes = operator.delta(huge(spec))
         assert all(value.isfinite().all() for value in changes.values())
@@ -67,7 +67,7 @@ def test_gradients_are_finite_for_a_network_of_zeros_alone():
     for name, spec in USUAL.items():
         zeros = {key: torch.zeros_like(value) for key, value in row(awkward(spec, torch.float32), 0).items()}
         for choice in EVERY_CHOICE:
-            functional = build(InvariantFunctional, spec, choice, dtype=torch.float32)
+            functional = build(InvariantFunctional, spec, choice, dtype=torch.float32, rounds=2)
             functional(zeros).sum().backward()
             assert all(p.grad is None or p.grad.isfinite().all() for p in functional.parameters()), name
 
