@@ -5,29 +5,16 @@ Every edge is a row: a target, a source, a vector. Messages are gathered by sour
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
+from edge_list import POSITIVE, EdgeList, Edges, placed
 from metanets import Choice, Params
 from torch import Tensor
 from torch.nn.functional import layer_norm, silu
 
 from weightspace.spec import SymmetrySpec
 
-POSITIVE = ("positive", "nonzero")
 WITHOUT_POSITIVE = {"trivial": "trivial", "positive": "trivial", "sign": "sign", "nonzero": "sign"}
-
-
-@dataclass
-class Edges:
-    """The edges of one parameter: node numbers of their ends, and the entries of the parameter they own."""
-
-    name: str
-    target_space: str
-    source_space: str
-    targets: Tensor
-    sources: Tensor
-    entries: Tensor
 
 
 class Twin:
@@ -42,81 +29,9 @@ class Twin:
 
     def __init__(self, spec: SymmetrySpec, choice: Choice, rounds: int, learned: Params) -> None:
         self.spec, self.choice, self.rounds, self.learned = spec, choice, rounds, learned
+        self.graph = EdgeList(spec)
         self.divides = choice.positive == "normal_form"
-        self.nodes: dict[str, list[int]] = {}
-        for space in spec.spaces:
-            start = sum(map(len, self.nodes.values()))
-            self.nodes[space.name] = list(range(start, start + space.size))
-        self.num_nodes = sum(map(len, self.nodes.values()))
-        self.truth = {space.name: "trivial" if space.fixed else space.scale for space in spec.spaces}
-        self.groups = {name: WITHOUT_POSITIVE[g] if self.divides else g for name, g in self.truth.items()}
-        self.edges: list[Edges] = []
-        self.biases: list[tuple[str, str, Tensor]] = []  # name, space, entries [n, width]
-        for name, axes in spec.params:
-            dims = {axis.power: dim for dim, axis in enumerate(axes) if axis.space is not None}
-            shape = torch.Size(spec.shape(name))
-            positions = torch.arange(shape.numel()).reshape(shape)  # of the entries in memory
-            if -1 in dims:
-                self._add_weight(name, axes, dims, positions)
-            elif dims:
-                space = axes[dims[1]].space
-                parts = positions.chunk(len(self.nodes[space]), dims[1])
-                self.biases.append((name, space, torch.stack([part.reshape(-1) for part in parts])))
-
-    def _add_weight(self, name: str, axes, dims: dict[int, int], positions: Tensor) -> None:
-        target, source = axes[dims[1]].space, axes[dims[-1]].space
-        rows, ends = [], []
-        for i, of_target in enumerate(positions.chunk(len(self.nodes[target]), dims[1])):
-            for j, of_both in enumerate(of_target.chunk(len(self.nodes[source]), dims[-1])):
-                rows.append(of_both.reshape(-1))
-                ends.append((self.nodes[target][i], self.nodes[source][j]))
-        targets, sources = torch.tensor(ends).unbind(1)
-        self.edges.append(Edges(name, target, source, targets, sources, torch.stack(rows)))
-
-    # -- the gauge ------------------------------------------------------------------------------------------
-
-    def neuron_gauge(self, params: Params, groups: dict[str, str]) -> Tensor:
-        """s_i^2 = b_i^2 + sum_j (|W_ij| s_j)^2 where positive scales act, else 1; neuron by neuron."""
-        s = [torch.ones((), dtype=torch.float64)] * self.num_nodes
-        for space in self.spec.spaces:
-            if groups[space.name] not in POSITIVE:
-                continue
-            for index, node in enumerate(self.nodes[space.name]):
-                square = torch.zeros((), dtype=torch.float64)
-                for name, home, entries in self.biases:
-                    if home == space.name:
-                        square = square + params[name].reshape(-1)[entries[index]].square().sum()
-                for weight in self.edges:
-                    for row in (weight.targets == node).nonzero().flatten().tolist():
-                        values = params[weight.name].reshape(-1)[weight.entries[row]]
-                        square = square + values.square().sum() * s[int(weight.sources[row])] ** 2
-                s[node] = square.sqrt()
-        return torch.stack(s)
-
-    def rescaled(self, params: Params, s: Tensor) -> Params:
-        """Weights times s_j / s_i, biases over s_i."""
-        result = dict(params)
-        for weight in self.edges:
-            factor = (s[weight.sources] / s[weight.targets]).unsqueeze(1)
-            result[weight.name] = self._written(params[weight.name], weight.entries, factor)
-        for name, space, entries in self.biases:
-            result[name] = self._written(params[name], entries, 1 / s[self.nodes[space]].unsqueeze(1))
-        return result
-
-    def _written(self, value: Tensor, entries: Tensor, factor: Tensor) -> Tensor:
-        factors = torch.zeros(value.numel(), dtype=value.dtype)
-        factors = factors.index_put((entries.reshape(-1),), factor.expand(entries.shape).reshape(-1))
-        return value * factors.reshape(value.shape)
-
-    def units(self, normal: Params) -> dict[str, Tensor]:
-        """Root mean square of the weights into a space, of its biases if it has none, else 1; of the normal form."""
-        units = {}
-        for space in self.spec.spaces:
-            into = [w.name for w in self.edges if w.target_space == space.name]
-            into = into or [name for name, home, _ in self.biases if home == space.name]
-            values = [normal[name].reshape(-1) for name in into] or [torch.ones(1, dtype=torch.float64)]
-            units[space.name] = torch.cat(values).square().mean().sqrt()
-        return units
+        self.groups = {name: WITHOUT_POSITIVE[g] if self.divides else g for name, g in self.graph.groups.items()}
 
     # -- learned maps ---------------------------------------------------------------------------------------
 
@@ -152,7 +67,7 @@ class Twin:
 
     def by_group(self, nodes: Tensor, fn: Callable[[str, Tensor], Tensor]) -> Tensor:
         """``fn(group, rows)`` on the rows that live on nodes of each group, put together again."""
-        group_of = [group for space, group in self.groups.items() for _ in self.nodes[space]]
+        group_of = [group for space, group in self.groups.items() for _ in self.graph.nodes[space]]
         parts, order = [], []
         for group in sorted(set(group_of)):
             rows = torch.tensor(
@@ -166,7 +81,7 @@ class Twin:
     def norm(self, name: str, x: Tensor, s: Tensor) -> Tensor:
         """Divided by the root mean square of the space, in units of the gauge."""
         out = torch.zeros_like(x)
-        for nodes in self.nodes.values():
+        for nodes in self.graph.nodes.values():
             z = x[nodes] / s[nodes].unsqueeze(1)
             z = z / (z.square().mean() + 1e-6).sqrt() * self.learned[f"{name}.gain"]
             out = out.index_put((torch.tensor(nodes),), z * s[nodes].unsqueeze(1))
@@ -180,14 +95,16 @@ class Twin:
         nodes = []
         for space in self.spec.spaces:
             key = _key(space.name)
-            parts = [params[name].reshape(-1)[entries] for name, home, entries in self.biases if home == space.name]
+            parts = [
+                params[name].reshape(-1)[entries] for name, home, entries in self.graph.biases if home == space.name
+            ]
             position = self.learned[f"backbone.embed.positions.{key}"]
             x = torch.zeros(space.size, position.shape[1], dtype=torch.float64)
             if parts:
                 x = self.linear(f"backbone.embed.biases.{key}", torch.cat(parts, 1) / units[space.name])
             nodes.append(x + position + context if self.groups[space.name] == "trivial" else x * position)
         edges = []
-        for w in self.edges:
+        for w in self.graph.edges:
             value = params[w.name].reshape(-1)[w.entries] / units[w.target_space]
             edges.append(self.linear(f"backbone.embed.weights.{_key(w.name)}", value))
         return torch.cat(nodes), edges
@@ -195,7 +112,7 @@ class Twin:
     def messages(self, name: str, x: Tensor, edges: list[Tensor], s: Tensor, ahead: bool) -> Tensor:
         """Per weight: sum over the senders of a receiver, over the square root of their number."""
         total = torch.zeros_like(x)
-        for weight, e in zip(self.edges, edges, strict=True):
+        for weight, e in zip(self.graph.edges, edges, strict=True):
             senders, receivers = (weight.sources, weight.targets) if ahead else (weight.targets, weight.sources)
             sent = x[senders] if ahead else x[senders] / s[senders].unsqueeze(1) ** 2
             product = self.linear(f"{name}.join.node", sent) * self.linear(f"{name}.join.edge", e)
@@ -215,9 +132,9 @@ class Twin:
             arrived = self.messages(f"{name}.messages.{way}", normed, edges, s, way == "ahead")
             parts.append(self.norm(f"{name}.norms.{index}", arrived, s))
         seen = torch.cat(parts, 1)
-        everyone = torch.arange(self.num_nodes)
+        everyone = torch.arange(self.graph.num_nodes)
         new = x + self.by_group(everyone, lambda g, rows: self.vertex_map(f"{name}.updates", g, seen[rows]))
-        return new, [self.edge_update(name, w, e, normed, s) for w, e in zip(self.edges, edges, strict=True)]
+        return new, [self.edge_update(name, w, e, normed, s) for w, e in zip(self.graph.edges, edges, strict=True)]
 
     def edge_update(self, name: str, w: Edges, e: Tensor, x: Tensor, s: Tensor) -> Tensor:
         groups, (x_i, x_j) = (self.groups[w.target_space], self.groups[w.source_space]), (x[w.targets], x[w.sources])
@@ -239,9 +156,9 @@ class Twin:
 
     def run(self, params: Params) -> tuple[Tensor, list[Tensor], Tensor, dict[str, Tensor], Tensor]:
         """Final states, the gauge they live in, the units, and the true neuron gauge."""
-        truth = self.neuron_gauge(params, self.truth)
-        normal = self.rescaled(params, truth)
-        units = self.units(normal)
+        truth = self.graph.neuron_gauge(params)
+        normal = self.graph.rescaled(params, truth)
+        units = self.graph.units(normal)
         s = torch.ones_like(truth) if self.divides else truth
         x, edges = self.embed(normal if self.divides else params, units)
         for index in range(self.rounds):
@@ -251,10 +168,10 @@ class Twin:
     def functional(self, params: Params) -> Tensor:
         x, _, s, _, _ = self.run(params)
         x = self.norm("readout.norm", x, s)
-        feeding = {w.source_space for w in self.edges}
+        feeding = {w.source_space for w in self.graph.edges}
         pooled, read = [], []
         for space in self.spec.spaces:
-            mine, name = x[self.nodes[space.name]], f"readout.pools.{_key(space.name)}"
+            mine, name = x[self.graph.nodes[space.name]], f"readout.pools.{_key(space.name)}"
             if space.fixed and space.name not in feeding:
                 read.append(mine.reshape(-1))
             else:
@@ -272,26 +189,24 @@ class Twin:
         back = truth if self.divides else torch.ones_like(truth)
         x = self.norm("readout.norm", x, s)
         changes = {name: torch.zeros_like(value) for name, value in params.items()}
-        for index, (w, e) in enumerate(zip(self.edges, edges, strict=True)):
+        for index, (w, e) in enumerate(zip(self.graph.edges, edges, strict=True)):
             step = self.learned["readout.edge_steps"][index] * units[w.target_space]
             value = self.linear(f"readout.edge_heads.{index}", e) * step
             value = value * (back[w.targets] / back[w.sources]).unsqueeze(1)
-            changes[w.name] = _placed(changes[w.name], w.entries, value)
-        biased = [space.name for space in self.spec.spaces if any(home == space.name for _, home, _ in self.biases)]
+            changes[w.name] = placed(changes[w.name], w.entries, value)
+        biased = [
+            space.name for space in self.spec.spaces if any(home == space.name for _, home, _ in self.graph.biases)
+        ]
         for index, space in enumerate(biased):
             step = self.learned["readout.node_steps"][index] * units[space]
-            nodes = self.nodes[space]
+            nodes = self.graph.nodes[space]
             value = self.linear(f"readout.node_heads.{_key(space)}", x[nodes]) * step * back[nodes].unsqueeze(1)
             start = 0
-            for name, home, entries in self.biases:
+            for name, home, entries in self.graph.biases:
                 if home == space:
-                    changes[name] = _placed(changes[name], entries, value[:, start : start + entries.shape[1]])
+                    changes[name] = placed(changes[name], entries, value[:, start : start + entries.shape[1]])
                     start += entries.shape[1]
         return changes
-
-
-def _placed(zeros: Tensor, entries: Tensor, values: Tensor) -> Tensor:
-    return zeros.reshape(-1).index_put((entries.reshape(-1),), values.reshape(-1)).reshape(zeros.shape)
 
 
 def _key(name: str) -> str:
