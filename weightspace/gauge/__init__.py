@@ -11,8 +11,10 @@ from ._neuron import NeuronGauge as NeuronGauge
 from ._neuron import from_normal_form as from_normal_form
 from ._neuron import has_positive_scales as has_positive_scales
 from ._neuron import neuron_gauge as neuron_gauge
+from ._neuron import neuron_relevance as neuron_relevance
 from ._neuron import normal_form as normal_form
 from ._neuron import reciprocal_or_zero as reciprocal_or_zero
+from ._neuron import rescale as rescale
 from ._neuron import safe_norm as safe_norm
 from ._scale import SCALE_GROUPS as SCALE_GROUPS
 from ._scale import AbstractScaleGroup as AbstractScaleGroup

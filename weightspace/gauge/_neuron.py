@@ -100,8 +100,39 @@ def from_normal_form(params: Mapping[str, Tensor], gauge: NeuronGauge, spec: Sym
     return rescale(params, spec, fan_in=gauge, fan_out=inverse)
 
 
+def neuron_relevance(normal: Mapping[str, Tensor], spec: SymmetrySpec) -> NeuronGauge:
+    """How much of each neuron arrives in the next layer: near 1 for ordinary neurons, 0 for dead ones.
+
+    With ``r`` the length of a neuron's fan-out in normal form over the root mean square of these lengths in its
+    space: ``r / (r + 0.1)``. No gauge changes it. A change made in normal form is divided by the neuron gauge on its
+    fan-out; for a nearly dead neuron (weight decay leaves many at 1e-30) that quotient has no bound. Multiplied by
+    the relevance it is at most about ten times the change of an ordinary neuron, in units of its own fan-out.
+
+    Args:
+        normal: Parameters in normal form, see :func:`normal_form`.
+        spec: Their symmetry.
+    """
+    plan = layout(spec)
+    lead = next(iter(normal.values())).ndim - len(spec.params[0][1])
+    relevance: NeuronGauge = {}
+    for space in spec.free:
+        columns = []
+        for weight in plan.out_of(space.name):
+            value = normal[weight.name].movedim(weight.source_dim + lead, lead)
+            columns.append(value.reshape(*value.shape[:lead], space.size, -1))
+        if columns:
+            length = safe_norm(torch.cat(columns, -1))
+            mean = safe_norm(length) / space.size**0.5
+            ratio = length * reciprocal_or_zero(mean).unsqueeze(-1)
+            relevance[space.name] = ratio / (ratio + 0.1)
+    return relevance
+
+
 def rescale(params: Mapping[str, Tensor], spec: SymmetrySpec, *, fan_in: NeuronGauge, fan_out: NeuronGauge) -> Params:
-    """Fan-in axes multiplied by ``fan_in`` and fan-out axes by ``fan_out``, on spaces with positive scales."""
+    """Fan-in axes multiplied by ``fan_in`` and fan-out axes by ``fan_out``, on spaces with positive scales.
+
+    Spaces that a factor leaves out stay as they are.
+    """
     scaled = {space.name for space in spec.free if space.scale in SCALED}
     result = {}
     for name, axes in spec.params:
@@ -109,7 +140,10 @@ def rescale(params: Mapping[str, Tensor], spec: SymmetrySpec, *, fan_in: NeuronG
         for dim, axis in enumerate(axes):
             if axis.space not in scaled:
                 continue
-            factor = fan_in[axis.space] if axis.power > 0 else fan_out[axis.space]
+            factors = fan_in if axis.power > 0 else fan_out
+            if axis.space not in factors:
+                continue
+            factor = factors[axis.space]
             factor = factor ** abs(axis.power)
             lead = value.ndim - len(axes)
             if axis.repeat > 1:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from .._errors import ConfigError
 from .._types import Params
-from ..gauge import NeuronGauge, from_normal_form, normal_form
+from ..gauge import NeuronGauge, from_normal_form, has_positive_scales, neuron_relevance, normal_form, rescale
 from ..spec import NeuronSpace, ScaleName, SymmetrySpec, layout
 from ._invariant import SignInvariant
 from ._readout import EquivariantReadout, InvariantReadout
@@ -140,13 +140,19 @@ class EquivariantOperator(nn.Module):
         self.spec = spec
         self.backbone = Backbone(spec, width, rounds, direction, sign, positive, symmetry_broken)
         self.readout = EquivariantReadout(self.backbone.inner, width)
+        self.symmetry_broken = symmetry_broken
 
     def delta(self, params: Mapping[str, Tensor]) -> Params:
         """The changes alone, stacked as the parameters are."""
         state, gauge = self.backbone(params)
         rest = {name: params[name] for name in layout(self.spec).rest}
         change = self.readout(state, rest)
-        return change if gauge is None else from_normal_form(change, gauge, self.spec)
+        if gauge is not None:
+            change = from_normal_form(change, gauge, self.spec)
+        if not self.symmetry_broken and has_positive_scales(self.spec):
+            normal, _ = normal_form(params, self.spec)
+            change = rescale(change, self.spec, fan_in={}, fan_out=neuron_relevance(normal, self.spec))
+        return change
 
     def forward(self, params: Mapping[str, Tensor]) -> Params:
         return {name: params[name] + change for name, change in self.delta(params).items()}
