@@ -85,6 +85,19 @@ class EdgeList:
             result[name] = self._written(params[name], entries, 1 / s[self.nodes[space]].unsqueeze(1))
         return result
 
+    def relevance(self, normal: Params) -> Tensor:
+        """r / (r + 0.1) where positive scales act, else 1; r the length of a neuron's fan-out over its space's RMS."""
+        square = torch.zeros(self.num_nodes, dtype=torch.float64)
+        for weight in self.edges:
+            values = normal[weight.name].reshape(-1)[weight.entries].square().sum(1)
+            square = square.index_add(0, weight.sources, values)
+        relevance = torch.ones(self.num_nodes, dtype=torch.float64)
+        for space, nodes in self.nodes.items():
+            if self.groups[space] in POSITIVE:
+                r = (square[nodes] / square[nodes].mean()).sqrt()
+                relevance = relevance.index_put((torch.tensor(nodes),), r / (r + 0.1))
+        return relevance
+
     def _written(self, value: Tensor, entries: Tensor, factor: Tensor) -> Tensor:
         factors = torch.zeros(value.numel(), dtype=value.dtype)
         factors = factors.index_put((entries.reshape(-1),), factor.expand(entries.shape).reshape(-1))

@@ -154,8 +154,8 @@ class Twin:
 
     # -- models ---------------------------------------------------------------------------------------------
 
-    def run(self, params: Params) -> tuple[Tensor, list[Tensor], Tensor, dict[str, Tensor], Tensor]:
-        """Final states, the gauge they live in, the units, and the true neuron gauge."""
+    def run(self, params: Params) -> tuple[Tensor, list[Tensor], Tensor, dict[str, Tensor], Tensor, Params]:
+        """Final states, the gauge they live in, the units, the true neuron gauge and the normal form."""
         truth = self.graph.neuron_gauge(params)
         normal = self.graph.rescaled(params, truth)
         units = self.graph.units(normal)
@@ -163,10 +163,10 @@ class Twin:
         x, edges = self.embed(normal if self.divides else params, units)
         for index in range(self.rounds):
             x, edges = self.round(f"backbone.rounds.{index}", x, edges, s)
-        return x, edges, s, units, truth
+        return x, edges, s, units, truth, normal
 
     def functional(self, params: Params) -> Tensor:
-        x, _, s, _, _ = self.run(params)
+        x, _, s, *_ = self.run(params)
         x = self.norm("readout.norm", x, s)
         feeding = {w.source_space for w in self.graph.edges}
         pooled, read = [], []
@@ -185,14 +185,15 @@ class Twin:
         return self.mlp("readout.head.1", features)
 
     def delta(self, params: Params) -> Params:
-        x, edges, s, units, truth = self.run(params)
+        x, edges, s, units, truth, normal = self.run(params)
         back = truth if self.divides else torch.ones_like(truth)
+        relevance = self.graph.relevance(normal)
         x = self.norm("readout.norm", x, s)
         changes = {name: torch.zeros_like(value) for name, value in params.items()}
         for index, (w, e) in enumerate(zip(self.graph.edges, edges, strict=True)):
             step = self.learned["readout.edge_steps"][index] * units[w.target_space]
             value = self.linear(f"readout.edge_heads.{index}", e) * step
-            value = value * (back[w.targets] / back[w.sources]).unsqueeze(1)
+            value = value * (back[w.targets] / back[w.sources] * relevance[w.sources]).unsqueeze(1)
             changes[w.name] = placed(changes[w.name], w.entries, value)
         biased = [
             space.name for space in self.spec.spaces if any(home == space.name for _, home, _ in self.graph.biases)
