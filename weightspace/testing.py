@@ -84,8 +84,9 @@ def equivariance_error(
     plan = layout(spec)
     acted = [weight.name for weight in plan.weights] + [bias.name for bias in plan.biases]
     errors = [_ratio((want[name] - have[name]).abs(), want[name].abs()) for name in acted]
-    worst = float(torch.tensor(errors, dtype=torch.float64).max())  # max() of numbers may drop a NaN
-    alive = min(_ratio(delta[weight.name].abs(), params[weight.name].abs()) for weight in plan.weights)
+    worst = float(torch.tensor(errors or [0.0], dtype=torch.float64).max())  # max() of numbers may drop a NaN
+    changes = [_ratio(delta[name].abs(), params[name].abs()) for name in ([w.name for w in plan.weights] or acted)]
+    alive = min(changes, default=0.0)
     return worst, alive
 
 

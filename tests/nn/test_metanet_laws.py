@@ -32,7 +32,8 @@ def test_functionals_are_invariant(spec, choice, seed):
 def test_operators_are_equivariant(spec, choice, seed):
     model = build(EquivariantOperator, spec, choice, seed=seed)
     params, element = double(spec, 4, seed), gauges(spec, 4, seed)
-    worst, _ = equivariance_error(model, spec, params, element)
+    worst, change = equivariance_error(model, spec, params, element)
+    assert change > 1e-4  # a tensor of a few numbers may draw a small change; usual architectures: 1e-2 below
     assert worst <= tolerance(spec)
     assert pulled_back_error(model, spec, params, element).max() <= tolerance(spec)
 

@@ -73,5 +73,19 @@ def _check(element: Element, spec: SymmetrySpec) -> int | None:
 
 
 def stack(networks: list[Mapping[str, Tensor]]) -> Params:
-    """Stacked parameters ``[b, *shape]`` of a list of networks of one architecture."""
+    """Stacked parameters ``[b, *shape]`` of a list of networks of one architecture.
+
+    Raises:
+        SpecMismatch: if the list is empty or two networks differ in a name or shape.
+    """
+    if not networks:
+        raise SpecMismatch("there is no network to stack. Give at least one: ws.gauge.stack([net.state_dict()]).")
+    first = {name: value.shape for name, value in networks[0].items()}
+    for place, network in enumerate(networks):
+        for name in [*first, *network]:
+            if name not in first or name not in network or network[name].shape != first[name]:
+                raise SpecMismatch(
+                    f"network {place} differs from network 0 at parameter {name!r}. "
+                    "Stack networks of one architecture only."
+                )
     return {name: torch.stack([network[name] for network in networks]) for name in networks[0]}

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from .._errors import SpecMismatch
+from .._errors import ConfigError, SpecMismatch
 from ..spec import SymmetrySpec
 from ._scale import SCALE_GROUPS
 
@@ -55,7 +55,12 @@ def sample(spec: SymmetrySpec, seed: int = 0, *, num: int | None = None, max_sca
         seed: Same seed, same element, on every machine.
         num: Draw a batch of this many elements (leading axis); one element without it if ``None``.
         max_scale: Positive scales lie in [1/max_scale, max_scale].
+
+    Raises:
+        ConfigError: if ``max_scale`` is below 1.
     """
+    if not max_scale >= 1:
+        raise ConfigError(f"max_scale is {max_scale:g}; scales lie in [1/max_scale, max_scale], so give 1 or more.")
     generator = torch.Generator().manual_seed(seed)
     lead = () if num is None else (num,)
     perm, scale = {}, {}

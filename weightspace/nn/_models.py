@@ -7,7 +7,7 @@ from typing import Literal, final
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .._errors import ConfigError
+from .._errors import ConfigError, SpecError, SpecMismatch
 from .._types import Params
 from ..gauge import NeuronGauge, from_normal_form, has_positive_scales, neuron_relevance, normal_form, rescale
 from ..spec import NeuronSpace, ScaleName, SymmetrySpec, layout
@@ -35,6 +35,7 @@ class Backbone(nn.Module):
         symmetry_broken: bool,
     ) -> None:
         super().__init__()
+        _check_sizes(spec, width=width, rounds=rounds)
         _check_choice("direction", direction, ("forward", "bidirectional"))
         _check_choice("sign", sign, ("absolute", "symmetrized"))
         _check_choice("positive", positive, ("normal_form", "blocks"))
@@ -49,6 +50,7 @@ class Backbone(nn.Module):
 
     def forward(self, params: Mapping[str, Tensor]) -> tuple[State, NeuronGauge | None]:
         self.spec.check(params)
+        _check_dtype(params, self.embed.context.weight)
         gauge = None
         if self.divides:
             params, gauge = normal_form(params, self.spec)
@@ -75,7 +77,8 @@ class InvariantFunctional(nn.Module):
         symmetry_broken: Leave the canonicalization out; the control of arXiv:2510.08300, not invariant.
 
     Raises:
-        ConfigError: for an unknown choice.
+        ConfigError: for an unknown choice or a size below 1.
+        SpecError: if the architecture has no weights.
 
     Source: arXiv:2406.10685, section 5. Ours differs in the neuron gauge of backward edges, normalization,
     outer-product edge updates and inputs in units of their layer.
@@ -97,6 +100,7 @@ class InvariantFunctional(nn.Module):
         self.spec = spec
         self.backbone = Backbone(spec, width, rounds, direction, sign, positive, symmetry_broken)
         read = "none" if symmetry_broken else sign
+        _check_sizes(spec, out=out)
         self.readout = InvariantReadout(self.backbone.inner, width, out, read)
 
     def forward(self, params: Mapping[str, Tensor]) -> Float[Tensor, "b o"]:
@@ -120,7 +124,8 @@ class EquivariantOperator(nn.Module):
         symmetry_broken: Leave the canonicalization out; the control of arXiv:2510.08300, not equivariant.
 
     Raises:
-        ConfigError: for an unknown choice.
+        ConfigError: for an unknown choice or a size below 1.
+        SpecError: if the architecture has no weights.
 
     Source: arXiv:2510.08300, section 2 and appendix D.1, on the blocks of arXiv:2406.10685.
     """
@@ -175,3 +180,23 @@ def _check_choice(option: str, value: str, allowed: tuple[str, ...]) -> None:
         raise ConfigError(
             f"{option}={value!r} is unknown for a metanetwork. Choose one of {', '.join(map(repr, allowed))}."
         )
+
+
+def _check_sizes(spec: SymmetrySpec, **sizes: int) -> None:
+    if not layout(spec).weights:
+        raise SpecError(
+            f"the architecture {spec} has no weight between two neuron spaces, so there is nothing to read. "
+            "Pinned layers leave none: see print(ws.to_text(spec))."
+        )
+    for option, value in sizes.items():
+        if value < 1:
+            raise ConfigError(f"{option}={value} is too small for a metanetwork. Give 1 or more.")
+
+
+def _check_dtype(params: Mapping[str, Tensor], own: Tensor) -> None:
+    for name, value in params.items():
+        if value.is_floating_point() and value.dtype != own.dtype:
+            raise SpecMismatch(
+                f"parameter {name!r} is {value.dtype}, the metanetwork is {own.dtype}. Convert one of them: "
+                f"model.to({value.dtype}), or {{k: v.to({own.dtype}) for k, v in params.items()}}."
+            )
