@@ -27,7 +27,9 @@ def amortize_digits() -> Run:
         zoo=ZooRef(make=digits_mlp_tanh()),
         filter=FilterConfig(min_val_accuracy=0.3),
         model=OperatorConfig(width=32, rounds=4),
-        train=TrainConfig(steps=600, batch_size=32, images_per_step=1200, learning_rate=2e-3),
+        train=TrainConfig(
+            steps=800, batch_size=8, images_per_step=600, learning_rate=3e-3, validate_every=50, patience=12
+        ),
         evaluate=EvaluateConfig(sgd_epochs=(1, 5, 25), adam_epochs=(1, 5, 25)),
     )
 
