@@ -1,17 +1,28 @@
 """The table is filled method by method; what is missing says *not run*, what is stale is computed again."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
-from tiny_runs import tiny_run
+from tiny_runs import tiny_run, tiny_zoo
 
 from weightspace import ConfigError
 from weightspace.run import evaluate, record, train
-from weightspace.run.config import Distill
+from weightspace.run.config import CrossEntropy, Distill, ZooRef, from_yaml, to_yaml
 from weightspace.run.evaluate import PRUNED
+from weightspace.zoo import make_zoo
 
-METHODS = ["input", "ours", "broken", "constant", "refit", "sgd-1", "adam-2", "adam-equal"]
+FACTORS = ["global-scale", "calibrated"]
+DATA = ["refit", "sgd-1", "adam-2", "adam-equal"]
+METHODS = ["input", "ours", *FACTORS, "broken", "constant", *DATA]
+
+
+@pytest.fixture(scope="module")
+def relu_zoo(tmp_path_factory):
+    path = tmp_path_factory.mktemp("zoo") / "relu"
+    make_zoo(tiny_zoo("relu"), path)
+    return path
 
 
 def results(folder):
@@ -27,14 +38,14 @@ def test_every_row_of_the_table_is_complete(evaluated):
     assert list(table) == METHODS
     for name, row in table.items():
         assert row["status"] == "done"
-        for column in ("accuracy", "loss", "objective", "agreement", "input_dependence"):
+        for column in ("accuracy", "loss", "loss_calibrated", "objective", "agreement", "input_dependence"):
             assert row[column]["low"] <= row[column]["mean"] + 1e-9
             assert row[column]["mean"] <= row[column]["high"] + 1e-9
         assert set(row["pruned_accuracy"]) == {str(share) for share in PRUNED}
         assert set(row["zeros"]) == {"1e-3", "1e-2"}
         assert (row["loss_drop"] is None) == (name == "input")
         assert np.isclose(np.mean(row["per_network_accuracy"]), row["accuracy"]["mean"])
-        assert row["needs_data"] == (name in ("refit", "sgd-1", "adam-2", "adam-equal"))
+        assert row["needs_data"] == (name in ("calibrated", *DATA))
 
 
 def test_the_constant_output_has_no_input_dependence_and_the_input_agrees_with_itself(evaluated):
@@ -64,7 +75,7 @@ def test_an_interrupted_evaluation_says_not_run_and_continues(run_dir):
     evaluate(run_dir)
     assert (run_dir / "cells" / "refit.json").stat().st_mtime_ns == kept
     assert "not run" not in (run_dir / "results.md").read_text()
-    timed = ("seconds_per_network", "detail")
+    timed = ("seconds_per_network", "detail", "commit")
     for name in set(METHODS) - {"adam-equal"}:
         now, before = rows(run_dir)[name], full[name]
         assert {k: v for k, v in now.items() if k not in timed} == {k: v for k, v in before.items() if k not in timed}
@@ -103,3 +114,107 @@ def test_unknown_methods_and_folders_are_refused(evaluated, tmp_path):
         evaluate(evaluated, only=("adm",))
     with pytest.raises(ConfigError, match="is no run"):
         evaluate(tmp_path)
+
+
+def test_a_factor_on_the_logits_changes_no_prediction_and_its_gain_disappears_after_calibration(evaluated):
+    table = rows(evaluated)
+    for name in FACTORS:
+        row = table[name]
+        assert row["agreement"]["mean"] == 1.0
+        assert row["per_network_accuracy"] == table["input"]["per_network_accuracy"]
+        assert abs(row["loss_calibrated_drop"]["mean"]) < 1e-4
+    assert np.isclose(table["calibrated"]["loss"]["mean"], table["calibrated"]["loss_calibrated"]["mean"], atol=1e-4)
+    assert table["global-scale"]["detail"]["factor"] > 0
+
+
+def test_the_best_network_is_chosen_on_validation_images(run_dir):
+    path = run_dir / "cells" / "sgd-1.json"
+    cell = json.loads(path.read_text())
+    cell["validation_accuracy"] = [0.1, 0.9, 0.2, 0.3]
+    cell["accuracy"] = [0.8, 0.4, 0.5, 0.6]
+    path.write_text(json.dumps(cell))
+    evaluate(run_dir)
+    assert rows(run_dir)["sgd-1"]["accuracy"]["max"] == 0.4
+
+
+def test_learning_rates_at_the_edge_of_their_grid_are_recorded_and_shown(evaluated):
+    table = rows(evaluated)
+    for name in ("sgd-1", "adam-2", "adam-equal"):
+        detail = table[name]["detail"]
+        tried = {float(rate): loss for rate, loss in detail["tried"].items() if loss is not None}
+        assert len(detail["tried"]) == 5
+        assert detail["learning_rate"] == min(tried, key=lambda rate: tried[rate])
+        rates = sorted(map(float, detail["tried"]))
+        assert (detail["edge"] is None) == (detail["learning_rate"] not in (rates[0], rates[-1]))
+    text = (evaluated / "results.md").read_text()
+    assert f"SGD, 1 epoch: {table['sgd-1']['detail']['learning_rate']:g}" in text
+    assert ("edge of its grid" in text) == any(row["detail"].get("edge") for row in table.values())
+
+
+def test_rates_that_diverge_are_dropped(run_dir):
+    config = from_yaml(run_dir / record.CONFIG)
+    changed = config.evaluate.model_copy(update={"sgd_epochs": (2,), "sgd_learning_rates": (1e6, 0.1, 0.03)})
+    record.write_text(run_dir / record.CONFIG, to_yaml(config.model_copy(update={"evaluate": changed})))
+    evaluate(run_dir, only=("sgd-2",))
+    detail = rows(run_dir)["sgd-2"]["detail"]
+    assert detail["tried"]["1e+06"] is None
+    assert detail["learning_rate"] in (0.1, 0.03)
+    assert "(1e+06 diverged)" in (run_dir / "results.md").read_text()
+
+
+def test_adam_at_the_operators_seconds_is_computed_again_when_the_operator_is_timed_again(run_dir):
+    path = run_dir / "cells" / "ours.json"
+    cell = json.loads(path.read_text())
+    before = rows(run_dir)["adam-equal"]["detail"]["operator_seconds"]
+    path.write_text(json.dumps(cell | {"seconds_per_network": 2 * before}))
+    evaluate(run_dir)
+    row = rows(run_dir)["adam-equal"]
+    assert row["detail"]["operator_seconds"] == 2 * before
+    assert row["label"].startswith("Adam, about the operator's seconds (")
+
+
+@pytest.mark.parametrize(
+    ("part", "changes", "stale"),
+    [
+        ("evaluate", {"batch_size": 32}, {"sgd-1", "adam-2", "adam-equal"}),
+        ("evaluate", {"sgd_learning_rates": (0.1,)}, {"sgd-1"}),
+        ("evaluate", {"max_networks": 3}, set(METHODS)),
+        ("train", {"seed": 5}, set(METHODS)),
+    ],
+)
+def test_rows_are_stale_when_the_settings_they_depend_on_change(run_dir, part, changes, stale):
+    config = from_yaml(run_dir / record.CONFIG)
+    changed = {part: getattr(config, part).model_copy(update=changes)}
+    record.write_text(run_dir / record.CONFIG, to_yaml(config.model_copy(update=changed)))
+    evaluate(run_dir, only=("input",))
+    missing = {name for name, row in rows(run_dir).items() if row["status"] == "not run"}
+    assert missing == stale - {"input"}
+
+
+def test_rows_are_stale_when_the_zoo_holds_other_networks_and_fresh_when_it_only_moved(run_dir, tmp_path):
+    config = from_yaml(run_dir / record.CONFIG)
+    moved = shutil.copytree(str(config.zoo.path), tmp_path / "moved")
+    other = tmp_path / "other"
+    make_zoo(tiny_zoo().model_copy(update={"seed": 1}), other)
+    for place, missing in ((moved, set()), (other, set(METHODS) - {"input"})):
+        changed = config.model_copy(update={"zoo": ZooRef(path=str(place))})
+        record.write_text(run_dir / record.CONFIG, to_yaml(changed))
+        evaluate(run_dir, only=("input",))
+        assert {name for name, row in rows(run_dir).items() if row["status"] == "not run"} == missing
+
+
+def test_results_and_cells_name_the_commit_that_evaluated_them(evaluated):
+    found = results(evaluated)
+    assert {row["commit"].removesuffix("-dirty") for row in found["rows"]} == {found["commit"].removesuffix("-dirty")}
+    assert "trained_commit" in found
+
+
+@pytest.mark.parametrize("kind", ["ce", "distill"])
+def test_relu_tables_are_complete_and_say_that_sparsity_depends_on_the_gauge(relu_zoo, tmp_path, kind):
+    objective = Distill(l1=1e-3) if kind == "distill" else CrossEntropy()
+    train(tiny_run(relu_zoo, objective=objective), tmp_path)
+    evaluate(tmp_path)
+    table = rows(tmp_path)
+    assert {row["status"] for row in table.values()} == {"done"}
+    assert ("global-scale" in table) == (kind == "ce")
+    assert "magnitude pruning depend on" in (tmp_path / "results.md").read_text()

@@ -91,7 +91,7 @@ def test_tables_hold_every_column_of_the_schema():
     assert ours["zeros at 1e-3"] == "12.3 %"
     assert ours["accuracy, 85 % pruned"] == "33.0 %"
     assert re.fullmatch(r"\d+\.\d \[\d+\.\d, \d+\.\d\]", ours["accuracy (%)"])
-    assert len(ours) == 1 + 7 + 4 + 5
+    assert len(ours) == 1 + 8 + 4 + 5
 
 
 def test_a_missing_cell_says_not_run():
@@ -200,3 +200,34 @@ def test_seconds_use_the_unit_that_suits_their_size(value, text):
 
 def test_percent_has_one_decimal():
     assert percent(0.12345) == "12.3 %"
+
+
+def test_the_headline_says_how_much_of_a_lower_loss_is_temperature():
+    base = np.linspace(0.3, 0.7, NUM)
+    drop, left = {"mean": 0.2, "low": 0.1, "high": 0.3}, {"mean": 0.01, "low": -0.02, "high": 0.04}
+    ours = row("ours", base, loss_drop=drop, loss_calibrated_drop=left)
+    scaled = row("global-scale", base, loss_drop={"mean": 0.15, "low": 0.1, "high": 0.2})
+    said = headline({**with_rows([ours, scaled]), "l1": 0.0})
+    assert "lowers the loss by 0.200 nats (one factor on all logits alone: -0.150 [-0.200, -0.100]; " in said
+    assert "with every network calibrated before and after: -0.010 [-0.040, +0.020]);" in said
+    assert "factor" not in headline({**with_rows([ours, scaled]), "objective": "distill"})
+
+
+def test_chosen_rates_edges_and_fractional_epochs_stand_under_the_first_table():
+    base = np.linspace(0.3, 0.7, NUM)
+    tuned = {"learning_rate": 1.0, "epochs": 5, "edge": "largest", "tried": {"1": 0.5, "0.1": 0.6}}
+    short = {"learning_rate": 0.003, "epochs": 0.25, "edge": None, "tried": {"0.003": 0.5, "0.03": None}}
+    rows = [row("sgd-5", base, detail=tuned), row("adam-equal", base, detail=short, label="Adam (1 ms)")]
+    found = with_rows(rows)
+    first = " ".join(tables(found)[0].notes)
+    assert "sgd-5: 1; Adam: 0.003 (0.25 of an epoch) (0.03 diverged)." in first
+    assert "edge of its grid, so a rate beyond might do better, for: sgd-5 (largest)." in first
+    assert all(note in markdown(found) for note in tables(found)[0].notes)
+
+
+@pytest.mark.parametrize("orbit", [None, 0.1])
+def test_only_tables_of_positive_scales_warn_of_the_gauge(orbit, tmp_path):
+    found = with_rows([row("ours", np.linspace(0.3, 0.7, NUM), orbit_l1_cut=orbit)])
+    page = report(write(tmp_path, found)).read_text()
+    for text in (markdown(found), page):
+        assert ("magnitude pruning depend" in text) == (orbit is not None)

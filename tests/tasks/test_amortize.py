@@ -57,7 +57,9 @@ def test_objectives_do_not_mix_networks():
     params, (x, y) = networks(SPEC, 4), images(10, 6, 3)
     leaves = {name: value.clone().requires_grad_() for name, value in params.items()}
     objective("distill", 0.1, TANH)(leaves, params, x, y)[1].backward()
-    gradient = leaves["layers.0.weight"].grad.flatten(1).norm(dim=1)
+    found = leaves["layers.0.weight"].grad
+    assert found is not None
+    gradient = found.flatten(1).norm(dim=1)
     assert gradient[1] > 0
     assert gradient[[0, 2, 3]].abs().max() == 0
 

@@ -11,7 +11,6 @@ from small_networks import images, mlp_spec, networks
 from weightspace import SpecError
 from weightspace.spec import parse
 from weightspace.tasks import constant_output, prune_magnitude, refit_last_layer, score, select
-from weightspace.tasks.controls import _calibrate
 from weightspace.zoo._targets import stacked_mlp
 
 SPEC = mlp_spec((6, 8, 5, 3), "sign")
@@ -54,20 +53,6 @@ def test_refitting_survives_a_network_without_any_live_feature():
     params["layers.1.bias"][0] = 0
     refitted = refit_last_layer(params, SPEC, TANH, images(50, 6, 3), images(50, 6, 3))
     assert all(value.isfinite().all() for value in refitted.values())
-
-
-@given(seed=st.integers(0, 99), size=st.sampled_from([0.05, 1.0, 30.0]))
-def test_the_calibrated_factor_minimizes_the_cross_entropy(seed, size):
-    generator = torch.Generator().manual_seed(seed)
-    y = torch.randint(3, (60,), generator=generator)
-    logits = torch.randn(1, 60, 3, generator=generator, dtype=torch.float64)
-    logits = size * (logits + torch.nn.functional.one_hot(y, 3))
-    best = _calibrate(logits, y)
-
-    def loss(factor):
-        return torch.nn.functional.cross_entropy(factor * logits[0], y)
-
-    assert loss(best) <= min(loss(best * 1.02), loss(best / 1.02), loss(1.0)) + 1e-12
 
 
 def test_an_architecture_without_one_last_layer_cannot_be_refitted():

@@ -23,6 +23,8 @@ def headline(results: Mapping[str, Any]) -> str:
         return "The operator was not run yet, so there is nothing to compare."
     networks = results.get("num_networks", {}).get("test", len(ours.get("per_network_accuracy") or []))
     change = _change(rows.get("input"), ours, groups) + _loss(ours)
+    if results.get("objective") == "ce":
+        change += _temperature(ours, rows.get("global-scale"))
     if results.get("l1") and ours.get("l1_cut") is not None:
         change += f" and cuts the sum of |weights| by {percent(ours['l1_cut'])}"
     constant = _against(ours, rows.get("constant"), "the constant output", groups)
@@ -80,18 +82,43 @@ def _loss(ours: Row) -> str:
     return f" and {verb} the loss by {abs(drop['mean']):.3f} nats"
 
 
+def _temperature(ours: Row, scaled: Row | None) -> str:
+    """How much of a lower loss one factor for everybody gives, and how much is left once all are calibrated."""
+    if not _loss(ours):
+        return ""
+    said: list[str] = []
+    if scaled is not None and is_done(scaled) and scaled.get("loss_drop"):
+        said.append(f"one factor on all logits alone: {_by(scaled['loss_drop'])}")
+    if ours.get("loss_calibrated_drop"):
+        said.append(f"with every network calibrated before and after: {_by(ours['loss_calibrated_drop'])}")
+    return f" ({'; '.join(said)})" if said else ""
+
+
+def _by(drop: Mapping[str, float]) -> str:
+    """A change of the loss with its interval; a drop is negative."""
+    return f"{-drop['mean']:+.3f} [{-drop['high']:+.3f}, {-drop['low']:+.3f}]"
+
+
 def _against(ours: Row, other: Row | None, name: str, groups: Sequence[int] | None) -> str:
     if other is None or not is_done(other):
         return f"{name} was not run"
     facts = _mean(other)
     if other.get("needs_data"):
-        facts = f"{label(other)}: {facts} in {seconds(other.get('seconds_per_network'))} a network, with data"
+        facts = f"{_short(other)}: {facts} in {seconds(other.get('seconds_per_network'))} a network, with data"
     return {
         "wins": f"it beats {name} ({facts})",
         "loses": f"it loses to {name} ({facts})",
         "same": f"it cannot be told from {name} ({facts})",
         "unknown": f"it stands beside {name} ({facts}) without an interval to judge by",
     }[_verdict(difference(ours, other, groups))]
+
+
+def _short(row: Row) -> str:
+    """The row's name; where time was the aim, how long it trained, as the times are stated beside it."""
+    epochs = (row.get("detail") or {}).get("epochs")
+    if row["method"] != "adam-equal" or epochs is None:
+        return label(row)
+    return f"Adam, {epochs:.2g} {'epoch' if epochs <= 1 else 'epochs'}"
 
 
 def _adam(rows: Mapping[str, Row], ours: Row) -> tuple[Row | None, str]:

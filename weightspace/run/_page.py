@@ -40,8 +40,9 @@ th, td { padding: .35rem .7rem; border-bottom: 1px solid var(--line); text-align
 thead th { white-space: normal; vertical-align: bottom; font-weight: 600; background: var(--soft); }
 th[scope=row], thead th:first-child { text-align: left; font-weight: 600; position: sticky; left: 0;
   background: var(--paper); }
-.missing, figcaption, dd { color: var(--dim); }
+.missing, .note, figcaption, dd { color: var(--dim); }
 .missing { font-style: italic; }
+.note { font-size: .88rem; max-width: 46rem; }
 figure { margin: 0; }
 figure svg { max-width: 100%; height: auto; color: var(--ink); }
 figcaption { font-size: .88rem; max-width: 46rem; }
@@ -100,7 +101,8 @@ def _table(table: Table) -> str:
     return (
         f'<h2>{escape(table.title)}</h2>\n<div class="wide" tabindex="0"><table>\n<thead><tr>{head}</tr></thead>\n'
         f"<tbody>\n{rows}\n</tbody>\n</table></div>\n"
-        f"<details><summary>What the columns mean</summary>{_definitions(named)}</details>"
+        + "".join(f'<p class="note">{escape(note)}</p>\n' for note in table.notes)
+        + f"<details><summary>What the columns mean</summary>{_definitions(named)}</details>"
     )
 
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
+from ._notes import choices, gauge_notes
+
 Row = Mapping[str, Any]
 """One method of ``results.json``."""
 
@@ -29,12 +31,14 @@ class Column:
 @final
 @dataclass(frozen=True)
 class Table:
-    """A table of text: ``header`` names the columns, ``meanings`` explain them, ``rows`` start with the method."""
+    """A table of text: ``header`` names the columns, ``meanings`` explain them, ``rows`` start with the method,
+    and ``notes`` say what else a reader has to know."""
 
     title: str
     header: tuple[str, ...]
     meanings: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
 
 
 def tables(results: Mapping[str, Any]) -> list[Table]:
@@ -44,8 +48,8 @@ def tables(results: Mapping[str, Any]) -> list[Table]:
     """
     rows: list[Row] = results["rows"]
     return [
-        _table("What each method achieves", [*_ACHIEVES], rows),
-        _table("What each method does to the networks", [*_DOES, *_thresholds(rows)], rows),
+        _table("What each method achieves", [*_ACHIEVES], rows, choices(rows)),
+        _table("What each method does to the networks", [*_DOES, *_thresholds(rows)], rows, gauge_notes(rows)),
     ]
 
 
@@ -76,16 +80,19 @@ def seconds(value: float | None) -> str:
 
 def markdown(results: Mapping[str, Any]) -> str:
     """Both tables as Markdown, each followed by what its columns mean."""
-    parts = [f"### {table.title}\n\n{_pipes(table)}\n\n{_legend(table)}\n" for table in tables(results)]
+    parts = [
+        f"### {table.title}\n\n{_pipes(table)}\n\n{_legend(table)}\n{_listed(table.notes)}" for table in tables(results)
+    ]
     return "\n".join(parts)
 
 
-def _table(title: str, columns: list[Column], rows: list[Row]) -> Table:
+def _table(title: str, columns: list[Column], rows: list[Row], notes: list[str]) -> Table:
     return Table(
         title,
         ("method", *(column.title for column in columns)),
         ("", *(column.meaning for column in columns)),
         tuple((label(row), *(column.cell(row) if is_done(row) else NOT_RUN for column in columns)) for row in rows),
+        tuple(notes),
     )
 
 
@@ -102,6 +109,10 @@ def _marked(line: tuple[str, ...]) -> Iterator[str]:
 def _legend(table: Table) -> str:
     named = zip(table.header[1:], table.meanings[1:], strict=True)
     return "\n".join(f"- **{title}**: {meaning}" for title, meaning in named)
+
+
+def _listed(notes: tuple[str, ...]) -> str:
+    return "".join(f"\n{note}\n" for note in notes)
 
 
 def _interval(key: str, number: Callable[[float], str]) -> Callable[[Row], str]:
@@ -143,9 +154,17 @@ _ACHIEVES = (
         _interval("accuracy", _hundred),
     ),
     Column(
-        "best (%)", "accuracy of the best test network", lambda row: percent((row.get("accuracy") or {}).get("max"))
+        "best (chosen on validation)",
+        "test accuracy of the one network that is best on the validation images",
+        lambda row: percent((row.get("accuracy") or {}).get("max")),
     ),
     Column("loss", "mean cross-entropy in nats", _interval("loss", _three)),
+    Column(
+        "loss, calibrated",
+        "the same once all logits of each network are multiplied by its best factor on up to 5,000 training images: "
+        "what is left when temperature no longer counts",
+        _interval("loss_calibrated", _three),
+    ),
     Column("objective", "what the operator was trained on, sparsity term included", _interval("objective", _three)),
     Column(
         "loss drop",

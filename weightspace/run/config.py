@@ -103,10 +103,10 @@ class EvaluateConfig(Frozen):
     sgd_epochs: tuple[int, ...] = Field(default=(5, 25), description="Epochs of the SGD fine-tuning rows.")
     adam_epochs: tuple[int, ...] = Field(default=(5, 25), description="Epochs of the Adam fine-tuning rows.")
     sgd_learning_rates: tuple[float, ...] = Field(
-        default=(0.1, 0.03, 0.01), description="Tried on validation networks."
+        default=(1.0, 0.3, 0.1, 0.03, 0.01), description="Tried on validation networks."
     )
     adam_learning_rates: tuple[float, ...] = Field(
-        default=(3e-3, 1e-3, 3e-4), description="Tried on validation networks."
+        default=(3e-2, 1e-2, 3e-3, 1e-3, 3e-4), description="Tried on validation networks."
     )
     tuning_networks: int = Field(default=8, ge=1, description="Validation networks used to choose a learning rate.")
     batch_size: int = Field(default=64, ge=1, description="Images per fine-tuning step.")

@@ -1,7 +1,6 @@
 """The results table: every method a file of its own, so that an interrupted evaluation continues where it stopped."""
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any, final
 
@@ -13,6 +12,7 @@ from .._errors import ConfigError
 from .._types import Params
 from ..tasks import (
     agreement_counts,
+    calibrated_loss,
     dependence_pairs,
     fraction_below,
     l1_norm,
@@ -26,18 +26,23 @@ from ..tasks import (
     select,
 )
 from . import record
+from ._context import Changed, Context
 from ._headline import headline
-from ._tables import markdown
+from ._keys import evaluating_commit, identity, short_hash
+from ._tables import markdown, seconds
 from .config import Run, from_yaml
 from .fit import model_folder
 from .material import Material, Progress, load_material, spread
-from .methods import Changed, Context, Method, methods
+from .methods import Method, methods
 
 THRESHOLDS = (1e-3, 1e-2)
 """Absolute values below which a parameter counts as zero."""
 
 PRUNED = (50, 70, 85)
 """Percentages of parameters set to zero, smallest first, before accuracy is measured again."""
+
+_FORMAT = 2
+"""Number of the cells' format: cells that lack a number of the table are computed again."""
 
 
 def evaluate(
@@ -104,17 +109,18 @@ class _Table:
         images = material.images
         self.images = (images.test_x, images.test_y)
         self.before = score(self.test, *self.images, material.forward)
+        self.identity, self.commit = identity(material), evaluating_commit()
 
     def fill(self, row: Method) -> bool:
         """Compute a row unless it is there; False if it cannot be computed yet."""
         if self._cell(row.name) is not None:
             return True
         missing = row.checkpoint is not None and not self._checkpoint(row.checkpoint).is_file()
-        if missing or (row.name == "adam-equal" and self._cell("ours") is None):
+        if missing or (row.after is not None and self._cell(row.after) is None):
             return False
         context = Context(self.config, self.folder, self.material, self.test, self._cell, self.progress)
         changed = row.change(context)
-        cell = {"key": self._key(row), "method": row.name, **self._numbers(changed)}
+        cell = {"key": self._key(row), "method": row.name, "commit": self.commit, **self._numbers(changed)}
         record.write_json(self._path(row.name), cell)
         return True
 
@@ -135,7 +141,8 @@ class _Table:
             "min_val_accuracy": self.config.filter.min_val_accuracy,
             "seed": self.config.train.seed,
             "command": made["command"],
-            "commit": made["commit"],
+            "commit": self.commit,
+            "trained_commit": made["commit"],
             "threads": torch.get_num_threads(),
             "test_runs": self.groups.tolist(),
             "rows": [self._row(row) for row in self.rows],
@@ -147,6 +154,8 @@ class _Table:
     def _numbers(self, changed: Changed) -> dict[str, Any]:
         params, forward = changed.params, self.material.forward
         after = score(params, *self.images, forward)
+        images = self.material.images
+        validation, training = (images.val_x, images.val_y), (images.train_x, images.train_y)
         task = self.material.objective(self.config)
         values = objective_values(task, params, self.test, *self.images)
         counts = agreement_counts(after.predictions, self.before.predictions)
@@ -157,7 +166,9 @@ class _Table:
             "seconds_per_network": changed.seconds / len(self.groups),
             "detail": changed.detail,
             "accuracy": _list(after.accuracy),
+            "validation_accuracy": _list(score(params, *validation, forward).accuracy),
             "loss": _list(after.loss),
+            "loss_calibrated": _list(calibrated_loss(params, forward, training, self.images)),
             "objective": _list(values),
             "agreement": _list(counts.diagonal() / len(self.images[0])),
             "input_dependence": pair_interval(pairs, self.weights).to_json(),
@@ -184,16 +195,17 @@ class _Table:
         head = {"method": row.name, "label": row.label, "needs_data": row.needs_data}
         if cell is None:
             return head | {"status": "not run"}
-        inputs = self._cell("input")
-        drop = None
-        if inputs is not None and row.name != "input":
-            drop = self._interval(np.subtract(inputs["loss"], cell["loss"]))
+        best = int(np.argmax(cell["validation_accuracy"]))
         return head | {
             "status": "done",
-            "accuracy": self._interval(cell["accuracy"]) | {"max": max(cell["accuracy"])},
+            "label": _label(row, cell),
+            "commit": cell["commit"],
+            "accuracy": self._interval(cell["accuracy"]) | {"max": cell["accuracy"][best]},
             "loss": self._interval(cell["loss"]),
+            "loss_calibrated": self._interval(cell["loss_calibrated"]),
             "objective": self._interval(cell["objective"]),
-            "loss_drop": drop,
+            "loss_drop": self._drop(row, cell, "loss"),
+            "loss_calibrated_drop": self._drop(row, cell, "loss_calibrated"),
             "seconds_per_network": None if row.name == "input" else cell["seconds_per_network"],
             "agreement": self._interval(cell["agreement"]),
             "input_dependence": cell["input_dependence"],
@@ -204,6 +216,12 @@ class _Table:
             "detail": cell["detail"],
             "per_network_accuracy": cell["accuracy"],
         }
+
+    def _drop(self, row: Method, cell: dict[str, Any], key: str) -> dict[str, float] | None:
+        inputs = self._cell("input")
+        if inputs is None or row.name == "input":
+            return None
+        return self._interval(np.subtract(inputs[key], cell[key]))
 
     def _interval(self, values: Any) -> dict[str, float]:
         return mean_interval(np.asarray(values, dtype=np.float64), self.weights).to_json()
@@ -224,16 +242,28 @@ class _Table:
 
     def _key(self, row: Method) -> str:
         """Changes with everything a row's numbers follow from."""
-        parts: list[Any] = [
-            row.name,
-            self.groups.tolist(),
-            self.config.model_dump(mode="json", include={"objective", "filter", "zoo"}),
-        ]
-        if row.needs_data:
-            parts.append(self.config.evaluate.model_dump(mode="json", exclude={"sgd_epochs", "adam_epochs"}))
+        parts: dict[str, Any] = {
+            "format": [_FORMAT, THRESHOLDS, PRUNED],
+            "row": [row.name, row.settings],
+            "material": [self.identity, self.groups.tolist()],
+            "objective": self.config.objective.model_dump(mode="json"),
+            # The intervals of single rows are drawn with it.
+            "seed": self.config.train.seed,
+        }
         if row.checkpoint is not None and self._checkpoint(row.checkpoint).is_file():
-            parts.append(hashlib.sha256(self._checkpoint(row.checkpoint).read_bytes()).hexdigest())
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+            parts["checkpoint"] = hashlib.sha256(self._checkpoint(row.checkpoint).read_bytes()).hexdigest()
+        if row.after is not None:
+            earlier = self._cell(row.after)
+            parts["after"] = None if earlier is None else earlier["seconds_per_network"]
+        return short_hash(parts)
+
+
+def _label(row: Method, cell: dict[str, Any]) -> str:
+    """The row's label; where time was the aim, with the time that was met."""
+    if "operator_seconds" not in cell["detail"]:
+        return row.label
+    taken, aim = seconds(cell["seconds_per_network"]), seconds(cell["detail"]["operator_seconds"])
+    return f"{row.label} ({taken} a network; operator {aim})"
 
 
 def _list(values: Tensor) -> list[float]:
@@ -249,5 +279,5 @@ def _page(results: dict[str, Any]) -> str:
         f"choices, {counts['test']} unseen ones in the tables. Intervals are 95 % bootstrap over training runs of "
         "networks. Seconds are wall time around the method divided by networks, all of them in one batch, "
         f"{results['threads']} threads; choosing a learning rate is not counted.\n\n"
-        f"Command: `{results['command']}`\n\n{markdown(results)}"
+        f"Command: `{results['command']}`, evaluated at commit {results['commit'] or 'unknown'}\n\n{markdown(results)}"
     )

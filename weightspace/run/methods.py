@@ -1,47 +1,30 @@
 """The rows of the amortized-optimization table: what each method does to the test networks."""
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
-from typing import Any, Literal, final
+from typing import Any, final
 
-import torch
-
-from .._errors import ConfigError
 from .._types import Params
-from ..tasks import constant_output, num_networks, objective_values, prune_magnitude, refit_last_layer, select
-from ..zoo import finetune
+from ..tasks import (
+    common_factor,
+    constant_output,
+    network_factors,
+    num_networks,
+    prune_magnitude,
+    refit_last_layer,
+    scale_outputs,
+    select,
+)
 from . import operator, record
+from ._context import Changed, Context, timed
+from ._finetuned import Optimizer, adam_equal, tuned
 from .config import Run
 from .fit import model_folder, run_operator
-from .material import Material, Progress, spread
+from .material import spread
 
-Optimizer = Literal["sgd", "adam"]
-
-
-@final
-@dataclass(frozen=True)
-class Changed:
-    """What a method returns: new networks, seconds it took for all of them, and choices worth knowing."""
-
-    params: Params
-    seconds: float
-    detail: dict[str, Any]
-
-
-@final
-@dataclass(frozen=True)
-class Context:
-    """What a method may read: the run, its material, the test networks, and rows that were computed before."""
-
-    config: Run
-    folder: Path
-    material: Material
-    test: Params
-    cells: Callable[[str], dict[str, Any] | None]
-    progress: Progress | None
+FACTOR_NETWORKS = 256
+"""Most training networks that the factor of the row ``global-scale`` is chosen on, evenly spaced over all."""
 
 
 @final
@@ -49,7 +32,8 @@ class Context:
 class Method:
     """One row of the table.
 
-    ``checkpoint`` names the model whose weights its numbers follow from: training it further makes the row stale.
+    ``checkpoint`` names the model whose weights its numbers follow from (training it further makes the row stale),
+    ``after`` the row it reads, and ``settings`` are the values of the configuration that it follows from.
     """
 
     name: str
@@ -57,35 +41,58 @@ class Method:
     needs_data: bool
     change: Callable[[Context], Changed]
     checkpoint: str | None = None
+    after: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
 def methods(config: Run) -> list[Method]:
     """All rows of a run's table, in order."""
-    settings = config.evaluate
+    factors = [
+        Method("global-scale", "one factor on all logits, the same for everybody", False, _global_scale),
+        Method("calibrated", "best factor on the logits of each network", True, _calibrated),
+    ]
     rows = [
         Method("input", "input networks", False, _input),
-        Method("ours", "operator (ours)", False, partial(_operator, name="ours"), "ours"),
-        Method("broken", "symmetry-broken twin", False, partial(_operator, name="broken"), "broken"),
+        _operator_row(config, "ours", "operator (ours)"),
+        # A factor changes no prediction; where the labels are not the aim there is nothing to calibrate.
+        *(factors if config.objective.kind == "ce" else []),
+        _operator_row(config, "broken", "symmetry-broken twin"),
         Method("constant", "constant output (best training network)", False, _constant),
         Method("refit", "last layer refitted", True, _refit),
     ]
     if config.objective.l1 > 0:
-        for fraction in settings.magnitude:
-            share = round(100 * fraction)
-            change = partial(_magnitude, fraction=fraction)
-            rows.append(Method(f"magnitude-{share}", f"magnitude pruning, {share} %", False, change))
-    baselines: list[tuple[Optimizer, str, tuple[int, ...]]] = [
-        ("sgd", "SGD", settings.sgd_epochs),
-        ("adam", "Adam", settings.adam_epochs),
-    ]
-    for kind, title, all_epochs in baselines:
-        for epochs in all_epochs:
-            change = partial(_tuned, optimizer=kind, epochs=epochs)
-            unit = "epoch" if epochs == 1 else "epochs"
-            rows.append(Method(f"{kind}-{epochs}", f"{title}, {epochs} {unit}", True, change))
-    if settings.adam_epochs:
-        rows.append(Method("adam-equal", "Adam, at most the operator's seconds", True, _adam_equal, "ours"))
+        rows += [_magnitude_row(fraction) for fraction in config.evaluate.magnitude]
+    rows += [_tuned_row(config, "sgd", epochs) for epochs in config.evaluate.sgd_epochs]
+    rows += [_tuned_row(config, "adam", epochs) for epochs in config.evaluate.adam_epochs]
+    if config.evaluate.adam_epochs:
+        label = "Adam, about the operator's seconds"
+        settings = _tuning(config, "adam")
+        rows.append(Method("adam-equal", label, True, adam_equal, "ours", "ours", settings))
     return rows
+
+
+def _operator_row(config: Run, name: str, label: str) -> Method:
+    settings = {"batch_size": config.train.batch_size}
+    return Method(name, label, False, partial(_operator, name=name), name, settings=settings)
+
+
+def _magnitude_row(fraction: float) -> Method:
+    share = round(100 * fraction)
+    change, settings = partial(_magnitude, fraction=fraction), {"fraction": fraction}
+    return Method(f"magnitude-{share}", f"magnitude pruning, {share} %", False, change, settings=settings)
+
+
+def _tuned_row(config: Run, optimizer: Optimizer, epochs: int) -> Method:
+    title = {"sgd": "SGD", "adam": "Adam"}[optimizer]
+    unit = "epoch" if epochs == 1 else "epochs"
+    change = partial(tuned, optimizer=optimizer, epochs=epochs)
+    settings = _tuning(config, optimizer)
+    return Method(f"{optimizer}-{epochs}", f"{title}, {epochs} {unit}", True, change, settings=settings)
+
+
+def _tuning(config: Run, optimizer: Optimizer) -> dict[str, Any]:
+    names = {f"{optimizer}_learning_rates", "tuning_networks", "batch_size"}
+    return config.evaluate.model_dump(mode="json", include=names) | {"seed": config.train.seed}
 
 
 def _input(context: Context) -> Changed:
@@ -95,7 +102,7 @@ def _input(context: Context) -> Changed:
 def _operator(context: Context, name: str) -> Changed:
     loaded = operator.load(model_folder(context.folder, name) / record.CHECKPOINT)
     batch = context.config.train.batch_size
-    return _timed(lambda: run_operator(loaded.module, context.test, batch))
+    return timed(lambda: run_operator(loaded.module, context.test, batch))
 
 
 def _constant(context: Context) -> Changed:
@@ -107,81 +114,30 @@ def _constant(context: Context) -> Changed:
     return Changed(constant_output(chosen, num_networks(context.test)), 0.0, detail)
 
 
+def _global_scale(context: Context) -> Changed:
+    material, images = context.material, context.material.images
+    some = select(material.train.params, spread(len(material.train), min(FACTOR_NETWORKS, len(material.train))))
+    # Validation images, as for every choice. Like training an operator, choosing the factor is no part of applying it.
+    factor = common_factor(some, material.forward, images.val_x, images.val_y)
+    done = timed(lambda: scale_outputs(context.test, material.spec, factor))
+    return replace(done, detail={"factor": float(factor)})
+
+
+def _calibrated(context: Context) -> Changed:
+    material, images = context.material, context.material.images
+
+    def work() -> Params:
+        factors = network_factors(context.test, material.forward, images.train_x, images.train_y)
+        return scale_outputs(context.test, material.spec, factors)
+
+    return timed(work)
+
+
 def _refit(context: Context) -> Changed:
     material, images = context.material, context.material.images
     train, val = (images.train_x, images.train_y), (images.val_x, images.val_y)
-    return _timed(lambda: refit_last_layer(context.test, material.spec, material.forward, train, val))
+    return timed(lambda: refit_last_layer(context.test, material.spec, material.forward, train, val))
 
 
 def _magnitude(context: Context, fraction: float) -> Changed:
-    return _timed(lambda: prune_magnitude(context.test, fraction))
-
-
-def _tuned(context: Context, optimizer: Optimizer, epochs: int) -> Changed:
-    rate = _learning_rate(context, optimizer, epochs)
-    done = _timed(lambda: _finetune(context, context.test, optimizer, rate, epochs))
-    return replace(done, detail={"learning_rate": rate, "epochs": epochs})
-
-
-def _adam_equal(context: Context) -> Changed:
-    """Adam for at most as many seconds as the operator needs, by the speed it showed in a trial of one epoch."""
-    ours = context.cells("ours")
-    if ours is None:
-        raise ConfigError("the row 'adam-equal' needs the operator's seconds. Evaluate 'ours' first.")
-    num = num_networks(context.test)
-    budget = ours["seconds_per_network"] * num
-    rate = _learning_rate(context, "adam", 1)
-    epoch = _timed(lambda: _finetune(context, context.test, "adam", rate, 1)).seconds
-    epochs = int(budget / epoch)
-    if epochs >= 1:
-        done = _timed(lambda: _finetune(context, context.test, "adam", rate, epochs))
-        return replace(done, detail={"learning_rate": rate, "epochs": epochs})
-    # Less than an epoch: the same steps on as many images as the time allows.
-    images = context.material.images
-    count = max(context.config.evaluate.batch_size, int(len(images.train_x) * budget / epoch))
-    count = min(count, len(images.train_x))
-    fewer = replace(images, train_x=images.train_x[:count], train_y=images.train_y[:count])
-    short = replace(context, material=replace(context.material, images=fewer))
-    done = _timed(lambda: _finetune(short, context.test, "adam", rate, 1))
-    return replace(done, detail={"learning_rate": rate, "epochs": count / len(images.train_x)})
-
-
-def _learning_rate(context: Context, optimizer: Optimizer, epochs: int) -> float:
-    """The rate with the lowest mean objective on validation networks and validation images."""
-    settings, val = context.config.evaluate, context.material.val
-    rates = settings.sgd_learning_rates if optimizer == "sgd" else settings.adam_learning_rates
-    if len(rates) == 1:
-        return rates[0]
-    some = select(val.params, spread(len(val), min(settings.tuning_networks, len(val))))
-    task, images = context.material.objective(context.config), context.material.images
-    losses = []
-    for rate in rates:
-        tuned = _finetune(context, some, optimizer, rate, epochs)
-        loss = objective_values(task, tuned, some, images.val_x, images.val_y).mean().item()
-        losses.append(loss if loss == loss else float("inf"))
-    return rates[losses.index(min(losses))]
-
-
-def _finetune(context: Context, params: Params, optimizer: Optimizer, rate: float, epochs: int) -> Params:
-    config, material = context.config, context.material
-    return finetune(
-        params,
-        material.spec,
-        material.images,
-        optimizer=optimizer,
-        learning_rate=rate,
-        batch_size=config.evaluate.batch_size,
-        epochs=epochs,
-        activation=material.activation,
-        l1=config.objective.l1,
-        distill=config.objective.kind == "distill",
-        seed=config.train.seed,
-        progress=context.progress,
-    )
-
-
-def _timed(work: Callable[[], Params]) -> Changed:
-    began = time.perf_counter()
-    with torch.no_grad():
-        params = work()
-    return Changed(params, time.perf_counter() - began, {})
+    return timed(lambda: prune_magnitude(context.test, fraction))

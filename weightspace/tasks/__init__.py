@@ -13,6 +13,10 @@ from .bootstrap import Estimate as Estimate
 from .bootstrap import mean_interval as mean_interval
 from .bootstrap import pair_interval as pair_interval
 from .bootstrap import resample as resample
+from .calibration import calibrated_loss as calibrated_loss
+from .calibration import common_factor as common_factor
+from .calibration import network_factors as network_factors
+from .calibration import scale_outputs as scale_outputs
 from .controls import constant_output as constant_output
 from .controls import prune_magnitude as prune_magnitude
 from .controls import refit_last_layer as refit_last_layer

@@ -8,16 +8,14 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from .._errors import SpecError
 from .._types import Params
 from ..spec import SymmetrySpec
 from .amortize import Forward, cross_entropy
+from .calibration import CALIBRATION_IMAGES, best_factor, last_layer
 from .metrics import concatenate, flatten, num_networks, pieces, select
 
 RIDGES = (1e-6, 1e-4, 1e-2, 1.0)
 """Ridge weights tried by :func:`refit_last_layer`, relative to the mean squared feature."""
-
-_CALIBRATION_IMAGES = 5000
 
 
 def constant_output(best: Params, num: int) -> Params:
@@ -57,24 +55,11 @@ def refit_last_layer(
     Raises:
         SpecError: if the architecture does not end in one linear layer.
     """
-    weight, bias = _last_layer(spec)
+    weight, bias = last_layer(spec)
     done = []
     for piece in pieces(num_networks(params), max(len(train[0]), len(val[0]))):
         done.append(_refit(select(params, piece), weight, bias, forward, train, val))
     return concatenate(done)
-
-
-def _last_layer(spec: SymmetrySpec) -> tuple[str, str | None]:
-    out = spec.spaces[-1].name
-    ends = [(name, axes) for name, axes in spec.params if axes and axes[0].space == out]
-    weights = [name for name, axes in ends if len(axes) == 2]
-    biases = [name for name, axes in ends if len(axes) == 1]
-    if len(weights) != 1 or len(biases) > 1:
-        raise SpecError(
-            f"the last layer of {spec} cannot be refitted: it should be one weight and one bias of space {out!r}, "
-            f"found {[name for name, _ in ends]}. Leave the method 'refit' out of the table."
-        )
-    return weights[0], biases[0] if biases else None
 
 
 def _refit(
@@ -97,7 +82,7 @@ def _refit(
 
     hidden, targets = features(train[0]), F.one_hot(train[1], classes).double()
     gram, cross = hidden.mT @ hidden / len(targets), hidden.mT @ targets / len(targets)
-    stride = max(1, len(targets) // _CALIBRATION_IMAGES)
+    stride = -(-len(targets) // CALIBRATION_IMAGES)
     some, labels, held_out = hidden[:, ::stride], train[1][::stride], features(val[0])
     penalty = torch.eye(gram.shape[-1], dtype=torch.float64)
     if bias is not None:
@@ -107,7 +92,7 @@ def _refit(
     best, best_loss = torch.zeros_like(cross), torch.full((num,), torch.inf, dtype=torch.float64)
     for ridge in RIDGES:
         head = torch.linalg.solve(gram + ridge * size[:, None, None] * penalty, cross)
-        head = head * _calibrate(some @ head, labels)[:, None, None]
+        head = head * best_factor(some @ head, labels)[:, None, None]
         loss = cross_entropy(held_out @ head, val[1])
         best = torch.where((loss < best_loss)[:, None, None], head, best)
         best_loss = torch.minimum(loss, best_loss)
@@ -116,18 +101,3 @@ def _refit(
     if bias is not None:
         refitted[bias] = best[:, width].to(kind)
     return refitted
-
-
-def _calibrate(logits: Float[Tensor, "b p k"], labels: Int[Tensor, " p"]) -> Float[Tensor, " b"]:
-    """The factor on each network's logits with the lowest cross-entropy, by safeguarded Newton steps."""
-    factor = torch.ones(len(logits), dtype=logits.dtype)
-    own = logits.gather(-1, labels.expand(len(logits), -1)[..., None])[..., 0]
-    for _ in range(20):
-        probs = (factor[:, None, None] * logits).softmax(-1)
-        mean = (probs * logits).sum(-1)
-        slope = (mean - own).mean(1)
-        curvature = ((probs * logits.square()).sum(-1) - mean.square()).mean(1)
-        # The loss is convex in the factor; halving or doubling at most keeps a step from leaving its range.
-        step = slope / curvature.clamp_min(1e-12)
-        factor = (factor - step).clamp(min=factor / 2, max=factor * 2)
-    return factor
