@@ -199,6 +199,8 @@ def test_rows_are_stale_when_the_zoo_holds_other_networks_and_fresh_when_it_only
     for place, missing in ((moved, set()), (other, set(METHODS) - {"input"})):
         changed = config.model_copy(update={"zoo": ZooRef(path=str(place))})
         record.write_text(run_dir / record.CONFIG, to_yaml(changed))
+        # A run that remembers its zoo would refuse the other one.
+        (run_dir / "zoo-fingerprint.json").unlink(missing_ok=True)
         evaluate(run_dir, only=("input",))
         assert {name for name, row in rows(run_dir).items() if row["status"] == "not run"} == missing
 

@@ -208,8 +208,10 @@ def test_the_headline_says_how_much_of_a_lower_loss_is_temperature():
     ours = row("ours", base, loss_drop=drop, loss_calibrated_drop=left)
     scaled = row("global-scale", base, loss_drop={"mean": 0.15, "low": 0.1, "high": 0.2})
     said = headline({**with_rows([ours, scaled]), "l1": 0.0})
-    assert "lowers the loss by 0.200 nats (one factor on all logits alone: -0.150 [-0.200, -0.100]; " in said
-    assert "with every network calibrated before and after: -0.010 [-0.040, +0.020]);" in said
+    assert (
+        "lowers the loss by 0.200 nats (one factor on all logits alone changes it by -0.150 [-0.200, -0.100]; " in said
+    )
+    assert "with every network calibrated before and after, the change is -0.010 [-0.040, +0.020]);" in said
     assert "factor" not in headline({**with_rows([ours, scaled]), "objective": "distill"})
 
 
@@ -231,3 +233,10 @@ def test_only_tables_of_positive_scales_warn_of_the_gauge(orbit, tmp_path):
     page = report(write(tmp_path, found)).read_text()
     for text in (markdown(found), page):
         assert ("magnitude pruning depend" in text) == (orbit is not None)
+
+
+@pytest.mark.parametrize(("epochs", "said"), [(0.25, "Adam, 0.25 of an epoch: "), (3.0, "Adam, 3 epochs: ")])
+def test_the_headline_says_how_long_adam_trained_in_the_operators_seconds(epochs, said):
+    base = np.linspace(0.3, 0.7, NUM)
+    equal = row("adam-equal", base, data=True, label="Adam (1 ms)", detail={"epochs": epochs})
+    assert f"Adam at equal seconds ({said}" in headline(with_rows([row("ours", base), equal]))

@@ -88,9 +88,11 @@ def _temperature(ours: Row, scaled: Row | None) -> str:
         return ""
     said: list[str] = []
     if scaled is not None and is_done(scaled) and scaled.get("loss_drop"):
-        said.append(f"one factor on all logits alone: {_by(scaled['loss_drop'])}")
+        said.append(f"one factor on all logits alone changes it by {_by(scaled['loss_drop'])}")
     if ours.get("loss_calibrated_drop"):
-        said.append(f"with every network calibrated before and after: {_by(ours['loss_calibrated_drop'])}")
+        said.append(
+            f"with every network calibrated before and after, the change is {_by(ours['loss_calibrated_drop'])}"
+        )
     return f" ({'; '.join(said)})" if said else ""
 
 
@@ -118,7 +120,9 @@ def _short(row: Row) -> str:
     epochs = (row.get("detail") or {}).get("epochs")
     if row["method"] != "adam-equal" or epochs is None:
         return label(row)
-    return f"Adam, {epochs:.2g} {'epoch' if epochs <= 1 else 'epochs'}"
+    return (
+        f"Adam, {epochs:.2g} of an epoch" if epochs < 1 else f"Adam, {epochs:g} {'epoch' if epochs == 1 else 'epochs'}"
+    )
 
 
 def _adam(rows: Mapping[str, Row], ours: Row) -> tuple[Row | None, str]:

@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +9,6 @@ from torch import Tensor
 
 from .._types import Params
 from ..spec import to_text
-from . import record
 from .material import Material
 
 
@@ -30,20 +27,6 @@ def identity(material: Material) -> str:
 def short_hash(value: Any) -> str:
     """Hash of a value that JSON can hold."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def evaluating_commit() -> str:
-    """The commit of the library's source, followed by ``-dirty`` if tracked files differ from it."""
-    commit = record.commit()
-    if not commit or commit.endswith("-dirty"):
-        return commit
-    folder = Path(__file__).parents[2]
-    command = ["git", "status", "--porcelain", "--untracked-files=no"]
-    try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return commit
-    return f"{commit}-dirty" if done.stdout.strip() else commit
 
 
 def _add(found: Any, tensors: Params) -> None:

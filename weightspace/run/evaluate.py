@@ -28,7 +28,7 @@ from ..tasks import (
 from . import record
 from ._context import Changed, Context
 from ._headline import headline
-from ._keys import evaluating_commit, identity, short_hash
+from ._keys import identity, short_hash
 from ._tables import markdown, seconds
 from .config import Run, from_yaml
 from .fit import model_folder
@@ -109,7 +109,7 @@ class _Table:
         images = material.images
         self.images = (images.test_x, images.test_y)
         self.before = score(self.test, *self.images, material.forward)
-        self.identity, self.commit = identity(material), evaluating_commit()
+        self.identity, self.commit = identity(material), record.commit()
 
     def fill(self, row: Method) -> bool:
         """Compute a row unless it is there; False if it cannot be computed yet."""
