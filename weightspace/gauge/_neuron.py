@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from .._types import Params
-from ..spec import SymmetrySpec, Weight, layout
+from ..spec import Axis, SymmetrySpec, Weight, layout
 
 NeuronGauge = dict[str, Tensor]
 """Length ``[*b, n]`` of every neuron, by space; exactly 1 where no positive scale acts, 0 for dead neurons."""
@@ -101,10 +101,11 @@ def from_normal_form(params: Mapping[str, Tensor], gauge: NeuronGauge, spec: Sym
 
 
 def neuron_relevance(normal: Mapping[str, Tensor], spec: SymmetrySpec) -> NeuronGauge:
-    """How much of each neuron arrives in the next layer: near 1 for ordinary neurons, 0 for dead ones.
+    """How much of each neuron arrives at the outputs: near 1 for ordinary neurons, 0 for dead ones.
 
-    With ``r`` the length of a neuron's fan-out in normal form over the root mean square of these lengths in its
-    space: ``r / (r + 0.1)``. No gauge changes it. A change made in normal form is divided by the neuron gauge on its
+    From the outputs backward: with ``r`` the length of a neuron's fan-out in normal form, each weight times the
+    relevance of the neuron it reaches, over the root mean square of these lengths in its space, the relevance is
+    ``r / (r + 0.1)``. No gauge changes it. A change made in normal form is divided by the neuron gauge on its
     fan-out; for a nearly dead neuron (weight decay leaves many at 1e-30) that quotient has no bound. Multiplied by
     the relevance it is at most about ten times the change of an ordinary neuron, in units of its own fan-out.
 
@@ -115,12 +116,16 @@ def neuron_relevance(normal: Mapping[str, Tensor], spec: SymmetrySpec) -> Neuron
     plan = layout(spec)
     lead = next(iter(normal.values())).ndim - len(spec.params[0][1])
     relevance: NeuronGauge = {}
-    for space in spec.free:
+    for space in reversed(spec.spaces):
         columns = []
         for weight in plan.out_of(space.name):
-            value = normal[weight.name].movedim(weight.source_dim + lead, lead)
+            value = normal[weight.name]
+            if weight.target in relevance:
+                # Rows of nearly dead neurons have unit length in normal form like all others; they carry nothing on.
+                value = _times(value, relevance[weight.target], weight.target_dim, spec.axes[weight.name], lead)
+            value = value.movedim(weight.source_dim + lead, lead)
             columns.append(value.reshape(*value.shape[:lead], space.size, -1))
-        if columns:
+        if columns and not space.fixed:
             length = safe_norm(torch.cat(columns, -1))
             mean = safe_norm(length) / space.size**0.5
             ratio = length * reciprocal_or_zero(mean).unsqueeze(-1)
@@ -143,24 +148,23 @@ def rescale(params: Mapping[str, Tensor], spec: SymmetrySpec, *, fan_in: NeuronG
             factors = fan_in if axis.power > 0 else fan_out
             if axis.space not in factors:
                 continue
-            factor = factors[axis.space]
-            factor = factor ** abs(axis.power)
-            lead = value.ndim - len(axes)
-            if axis.repeat > 1:
-                factor = factor.repeat_interleave(axis.repeat, -1)
-            shape = [*value.shape[:lead], *[1] * len(axes)]
-            shape[lead + dim] = factor.shape[-1]
-            value = value * factor.reshape(shape)
+            value = _times(value, factors[axis.space] ** abs(axis.power), dim, axes, value.ndim - len(axes))
         result[name] = value
     return result
 
 
 def _fan_in(value: Tensor, weight: Weight, spec: SymmetrySpec, gauge: NeuronGauge, lead: int) -> Tensor:
     """``W_ij s_j`` as ``[*b, n, everything a neuron reads]``."""
-    axes = spec.axes[weight.name]
-    source = gauge[weight.source].repeat_interleave(axes[weight.source_dim].repeat, -1)
-    shape = [*value.shape[:lead], *[1] * len(axes)]
-    shape[lead + weight.source_dim] = source.shape[-1]
-    value = (value * source.reshape(shape)).movedim(weight.target_dim + lead, lead)
+    value = _times(value, gauge[weight.source], weight.source_dim, spec.axes[weight.name], lead)
+    value = value.movedim(weight.target_dim + lead, lead)
     target = spec.space[weight.target].size
     return value.reshape(*value.shape[:lead], target, -1)
+
+
+def _times(value: Tensor, factor: Tensor, dim: int, axes: tuple[Axis, ...], lead: int) -> Tensor:
+    """``value`` with each neuron on axis ``dim`` multiplied by its entry of ``factor`` ``[*b, n]``."""
+    if axes[dim].repeat > 1:
+        factor = factor.repeat_interleave(axes[dim].repeat, -1)
+    shape = [*value.shape[:lead], *[1] * len(axes)]
+    shape[lead + dim] = factor.shape[-1]
+    return value * factor.reshape(shape)

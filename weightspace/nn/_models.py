@@ -22,7 +22,7 @@ PositiveMethod = Literal["normal_form", "blocks"]
 
 @final
 class Backbone(nn.Module):
-    """Final states of ``b`` stacked networks, and the neuron gauge that was divided out before."""
+    """Final states of ``b`` stacked networks, the parameters read, and the neuron gauge divided out before."""
 
     def __init__(
         self,
@@ -40,15 +40,16 @@ class Backbone(nn.Module):
         _check_choice("sign", sign, ("absolute", "symmetrized"))
         _check_choice("positive", positive, ("normal_form", "blocks"))
         self.spec = spec
-        self.divides = positive == "normal_form" and not symmetry_broken
-        # Once positive scales are divided out only permutations and signs are left; the broken control has the
+        # Networks are read in normal form, by ScaleGMN blocks too. These are equivariant, so in exact arithmetic
+        # nothing changes; in float32 a nearly dead neuron (1e-40) would overflow them. The broken control has the
         # same parts, and skips the division.
+        self.divides = has_positive_scales(spec) and not symmetry_broken
         self.inner = without_positive_scales(spec) if positive == "normal_form" else spec
         sign = "none" if symmetry_broken else sign
         self.embed = Embed(self.inner, width)
         self.rounds = nn.ModuleList(Round(self.inner, width, direction, sign) for _ in range(rounds))
 
-    def forward(self, params: Mapping[str, Tensor]) -> tuple[State, NeuronGauge | None]:
+    def forward(self, params: Mapping[str, Tensor]) -> tuple[State, Mapping[str, Tensor], NeuronGauge | None]:
         self.spec.check(params)
         _check_dtype(params, self.embed.context.weight)
         gauge = None
@@ -57,7 +58,7 @@ class Backbone(nn.Module):
         state = self.embed(params)
         for one in self.rounds:
             state = one(state)
-        return state, gauge
+        return state, params, gauge
 
 
 @final
@@ -73,7 +74,7 @@ class InvariantFunctional(nn.Module):
         rounds: Rounds of message passing; four let every layer of a four-layer network meet the others.
         direction: ``forward`` along the weights only, or ``bidirectional``.
         sign: Invariant for sign groups: ``absolute`` (cheap) or ``symmetrized`` (more expressive).
-        positive: Positive scales: ``normal_form`` (divide by the neuron gauge) or ``blocks`` (ScaleGMN).
+        positive: Positive scales: ``normal_form`` (only permutations are left) or ``blocks`` (ScaleGMN).
         symmetry_broken: Leave the canonicalization out; the control of arXiv:2510.08300, not invariant.
 
     Raises:
@@ -104,7 +105,7 @@ class InvariantFunctional(nn.Module):
         self.readout = InvariantReadout(self.backbone.inner, width, out, read)
 
     def forward(self, params: Mapping[str, Tensor]) -> Float[Tensor, "b o"]:
-        state, _ = self.backbone(params)
+        state, _, _ = self.backbone(params)
         return self.readout(state)
 
 
@@ -120,7 +121,7 @@ class EquivariantOperator(nn.Module):
         rounds: Rounds of message passing.
         direction: ``bidirectional`` (default; what a gradient needs) or ``forward``.
         sign: Invariant for sign groups: ``absolute`` (cheap) or ``symmetrized`` (more expressive).
-        positive: Positive scales: ``normal_form`` (divide by the neuron gauge) or ``blocks`` (ScaleGMN).
+        positive: Positive scales: ``normal_form`` (only permutations are left) or ``blocks`` (ScaleGMN).
         symmetry_broken: Leave the canonicalization out; the control of arXiv:2510.08300, not equivariant.
 
     Raises:
@@ -145,19 +146,16 @@ class EquivariantOperator(nn.Module):
         self.spec = spec
         self.backbone = Backbone(spec, width, rounds, direction, sign, positive, symmetry_broken)
         self.readout = EquivariantReadout(self.backbone.inner, width)
-        self.symmetry_broken = symmetry_broken
 
     def delta(self, params: Mapping[str, Tensor]) -> Params:
         """The changes alone, stacked as the parameters are."""
-        state, gauge = self.backbone(params)
+        state, read, gauge = self.backbone(params)
         rest = {name: params[name] for name in layout(self.spec).rest}
         change = self.readout(state, rest)
-        if gauge is not None:
-            change = from_normal_form(change, gauge, self.spec)
-        if not self.symmetry_broken and has_positive_scales(self.spec):
-            normal, _ = normal_form(params, self.spec)
-            change = rescale(change, self.spec, fan_in={}, fan_out=neuron_relevance(normal, self.spec))
-        return change
+        if gauge is None:
+            return change
+        change = rescale(change, self.spec, fan_in={}, fan_out=neuron_relevance(read, self.spec))
+        return from_normal_form(change, gauge, self.spec)
 
     def forward(self, params: Mapping[str, Tensor]) -> Params:
         return {name: params[name] + change for name, change in self.delta(params).items()}
