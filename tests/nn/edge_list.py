@@ -86,17 +86,24 @@ class EdgeList:
         return result
 
     def relevance(self, normal: Params) -> Tensor:
-        """r / (r + 0.1) where positive scales act, else 1; r the length of a neuron's fan-out over its space's RMS."""
-        square = torch.zeros(self.num_nodes, dtype=torch.float64)
-        for weight in self.edges:
-            values = normal[weight.name].reshape(-1)[weight.entries].square().sum(1)
-            square = square.index_add(0, weight.sources, values)
-        relevance = torch.ones(self.num_nodes, dtype=torch.float64)
+        """r / (r + 0.1) where positive scales act, else 1; r the length of what a neuron's fan-out passes on, over
+        its space's RMS: every weight counts with the relevance of the neuron that it reaches."""
+        passed = torch.ones(self.num_nodes, dtype=torch.float64)
+        for space in reversed(self.spec.spaces):
+            out = [weight for weight in self.edges if weight.source_space == space.name]
+            if space.fixed or not out:
+                continue
+            square = torch.zeros(self.num_nodes, dtype=torch.float64)
+            for weight in out:
+                values = normal[weight.name].reshape(-1)[weight.entries].square().sum(1)
+                square = square.index_add(0, weight.sources, values * passed[weight.targets].square())
+            nodes = torch.tensor(self.nodes[space.name])
+            r = (square[nodes] / square[nodes].mean()).sqrt()
+            passed = passed.index_put((nodes,), r / (r + 0.1))
+        acted = torch.zeros(self.num_nodes, dtype=torch.bool)
         for space, nodes in self.nodes.items():
-            if self.groups[space] in POSITIVE:
-                r = (square[nodes] / square[nodes].mean()).sqrt()
-                relevance = relevance.index_put((torch.tensor(nodes),), r / (r + 0.1))
-        return relevance
+            acted[nodes] = self.groups[space] in POSITIVE
+        return passed.where(acted, 1.0)
 
     def _written(self, value: Tensor, entries: Tensor, factor: Tensor) -> Tensor:
         factors = torch.zeros(value.numel(), dtype=value.dtype)
