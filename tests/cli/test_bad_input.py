@@ -134,11 +134,17 @@ def test_an_unknown_recipe_or_option_is_answered_with_the_nearest(words, said, c
         (["--train.stpes", "3"], "--train.steps"),
         (["--model.widht=3"], "--model.width"),
         (["--train.steps", "many"], "--train.steps"),
-        (["--train.steps", "0"], "greater than or equal to 1"),
+        (["--train.steps", "-3"], "--train.steps is -3, but must be at least 1."),
+        (["--filter.min-val-accuracy", "2"], "--filter.min-val-accuracy is 2.0, but must be at least 0 and at most 1."),
+        (["--train.device", "tpu"], "'tpu' for argument '--train.device'"),
+        (["--zoo.make.checkpoints", "3", "2"], "--zoo.make: checkpoints must be increasing"),
     ],
 )
 def test_an_option_of_the_configuration_that_does_not_fit_is_named(option, said, tmp_path, capsys):
-    refused(["train", "tiny", "--out", tmp_path / "new", *option], capsys, said)
+    text = refused(["train", "tiny", "--out", tmp_path / "new", *option], capsys, said)
+    assert text.startswith("error: ")
+    assert text.count("\n") == 1
+    assert "pydantic" not in text
     assert not (tmp_path / "new").exists()
 
 
@@ -172,7 +178,7 @@ def test_options_replace_the_file_which_replaces_the_recipe(tmp_path):
 
 
 def test_a_folder_of_another_run_is_not_mixed_with_a_new_one(run, capsys):
-    refused(["train", "tiny", "--out", run, "--model.width", "5"], capsys, "holds a run with another 'model'")
+    refused(["train", "tiny", "--out", run, "--model.width", "5"], capsys, "model.width is 4 there, 5 here")
 
 
 # Zoos
@@ -206,6 +212,22 @@ def test_a_truncated_shard_is_named(run, capsys, words, monkeypatch):
     shard = the_only(run / "zoo" / "weights", "*.safetensors")
     shard.write_bytes(shard.read_bytes()[:-100])
     refused([*words, run / "zoo"], capsys, shard.name, "truncated or damaged", "weightspace zoo make")
+
+
+def test_train_does_not_repair_a_zoo_with_a_truncated_shard(run, tmp_path, capsys):
+    shard = the_only(run / "zoo" / "weights", "*.safetensors")
+    shard.write_bytes(shard.read_bytes()[:-100])
+    before = everything(run / "zoo")
+    words = ["train", "tiny", "--out", tmp_path / "new", "--zoo.path", run / "zoo"]
+    assert refused(words, capsys, shard.name, "truncated or damaged").startswith("error: ")
+    assert everything(run / "zoo") == before
+    assert not (tmp_path / "new").exists()
+
+
+def test_evaluate_does_not_make_a_zoo(run, capsys):
+    shutil.rmtree(run / "zoo")
+    refused(["evaluate", run], capsys, "is missing", f"weightspace train tiny --config {run / 'config.yaml'}")
+    assert not (run / "zoo").exists()
 
 
 def test_a_truncated_index_part_is_named(run, capsys):

@@ -1,5 +1,7 @@
 """Applying an operator keeps names, dtypes and metadata; wrong input is refused before anything is written."""
 
+import sys
+
 import pytest
 import torch
 from safetensors import safe_open
@@ -41,8 +43,27 @@ def test_dtype_and_metadata_are_kept(evaluated, network, tmp_path, dtype):
     cast = {name: value.to(dtype) for name, value in network.items()}
     apply(evaluated, write(tmp_path / "a.safetensors", cast, {"author": "me"}), tmp_path / "b.safetensors")
     with safe_open(tmp_path / "b.safetensors", "pt") as file:
-        assert file.metadata() == {"author": "me"}
+        assert file.metadata() == {"author": "me", "activation": "tanh"}
         assert all(file.get_tensor(name).dtype == dtype for name in network)
+
+
+def test_another_activation_is_refused_and_an_unnamed_one_assumed(evaluated, network, tmp_path):
+    with pytest.raises(SpecMismatch, match="its activation is 'relu', but 'tanh' is needed"):
+        apply(evaluated, write(tmp_path / "a.safetensors", network, {"activation": "relu"}), tmp_path / "b.safetensors")
+    for metadata, assumed in ((None, True), ({"activation": "tanh"}, False)):
+        path = write(tmp_path / "a.safetensors", network, metadata)
+        (row,) = apply(evaluated, path, tmp_path / "b.safetensors")
+        assert (row.activation, row.assumed) == ("tanh", assumed)
+
+
+def test_an_output_that_is_not_finite_stops_before_any_is_written(evaluated, network, tmp_path, monkeypatch):
+    # One network a batch: the first is through before the second is met.
+    monkeypatch.setattr(sys.modules["weightspace.run.apply"], "_BATCH", 1)
+    write(tmp_path / "in" / "a.safetensors", network)
+    write(tmp_path / "in" / "b.safetensors", {name: value * 1e38 for name, value in network.items()})
+    with pytest.raises(ConfigError, match=r"output for .*b\.safetensors is not finite"):
+        apply(evaluated, tmp_path / "in", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_keeps_its_file_names_and_torch_files_stay_torch_files(evaluated, network, tmp_path):

@@ -7,6 +7,7 @@ from safetensors.torch import save_file
 from weightspace import ConfigError, SpecMismatch
 from weightspace.run import FinetuneConfig, finetune_folder, record
 from weightspace.zoo import MLP, Zoo
+from weightspace.zoo._claim import locked
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def test_all_networks_improve_and_keep_their_names_and_metadata(folder, tmp_path
     rows = finetune_folder(folder, tmp_path / "out", SETTINGS)
     assert [row.name for row in rows] == [f"{index}.safetensors" for index in range(7)]
     assert sum(row.loss_before for row in rows) > sum(row.loss_after for row in rows)
-    assert record.load_tensors(tmp_path / "out" / "3.safetensors")[1] == {"number": "3"}
+    assert record.load_tensors(tmp_path / "out" / "3.safetensors")[1] == {"number": "3", "activation": "tanh"}
 
 
 def test_an_interrupted_call_continues_and_ends_in_the_same_files(folder, tmp_path):
@@ -60,10 +61,10 @@ def test_a_zoo_is_fine_tuned_with_its_own_images_and_activation(zoo_dir, tmp_pat
 
 def test_other_settings_or_networks_in_the_folder_are_refused(folder, tmp_path):
     finetune_folder(folder, tmp_path / "out", SETTINGS)
-    with pytest.raises(ConfigError, match="other settings"):
+    with pytest.raises(ConfigError, match="other settings: epochs is 2 there, 3 here"):
         finetune_folder(folder, tmp_path / "out", SETTINGS.model_copy(update={"epochs": 3}))
     (folder / "0.safetensors").unlink()
-    with pytest.raises(ConfigError, match="other networks"):
+    with pytest.raises(ConfigError, match=r"other networks.* 0\.safetensors is only there"):
         finetune_folder(folder, tmp_path / "out", SETTINGS)
     with pytest.raises(ConfigError, match="would replace"):
         finetune_folder(folder, folder, SETTINGS)
@@ -74,6 +75,32 @@ def test_files_need_an_activation_and_images(folder, tmp_path):
         finetune_folder(folder, tmp_path / "out", FinetuneConfig())
     with pytest.raises(ConfigError, match="--images digits"):
         finetune_folder(folder, tmp_path / "out", FinetuneConfig(activation="tanh"))
+
+
+def test_files_that_name_their_activation_need_no_option_and_refuse_another(folder, tmp_path):
+    finetune_folder(folder, tmp_path / "once", SETTINGS)
+    for path in folder.iterdir():
+        path.unlink()
+    for path in (tmp_path / "once").glob("*.safetensors"):
+        path.rename(folder / path.name)
+    finetune_folder(folder, tmp_path / "twice", FinetuneConfig(epochs=1, images="digits"))
+    with pytest.raises(SpecMismatch, match="its activation is 'tanh', but 'relu' is needed"):
+        finetune_folder(folder, tmp_path / "out", FinetuneConfig(images="digits", activation="relu"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_refused_call_leaves_no_folder_and_a_claimed_one_without_results_is_free(folder, tmp_path):
+    with pytest.raises(ConfigError, match="mnist"):
+        finetune_folder(folder, tmp_path / "out", SETTINGS.model_copy(update={"images": "mnist"}), data_dir=tmp_path)
+    (folder / "6.safetensors").write_bytes(b"cut")
+    with pytest.raises(ConfigError, match="not a readable"):
+        finetune_folder(folder, tmp_path / "out", SETTINGS)
+    assert not (tmp_path / "out").exists()
+    (folder / "6.safetensors").unlink()
+    record.write_json(tmp_path / "out" / "finetune.json", {"settings": {}, "networks": []})
+    with locked(tmp_path / "out", "fine-tuning", ConfigError), pytest.raises(ConfigError, match="another process is"):
+        finetune_folder(folder, tmp_path / "out", SETTINGS)
+    assert len(finetune_folder(folder, tmp_path / "out", SETTINGS)) == 6
 
 
 def test_networks_of_several_architectures_are_refused_by_the_first_difference(folder, tmp_path):

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_runs import tiny_run
+from tiny_runs import tiny_run, tiny_zoo
 
-from weightspace import ConfigError
-from weightspace.run import record, train
-from weightspace.run.config import CrossEntropy, TrainConfig
+from weightspace import ConfigError, ZooError
+from weightspace.run import from_yaml, record, to_yaml, train
+from weightspace.run.config import CrossEntropy, FilterConfig, TrainConfig, ZooRef
 from weightspace.run.draws import draw_images, draw_networks, learning_rate
-from weightspace.run.fit import _Fit
+from weightspace.run.fit import Fit
+from weightspace.zoo._claim import locked
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -47,13 +48,13 @@ def kill_at(config, folder, model, step, every):
     """Train in a child process that saves every few steps and dies by SIGKILL."""
 
     def child():
-        save = _Fit._save
+        save = Fit._save
 
         def now_and_then(fit):
             if fit.state.step % every == 0 or fit.name != model:
                 save(fit)
 
-        _Fit._save = now_and_then
+        Fit._save = now_and_then
 
         def progress(done, _, message):
             if message == f"training {model}" and done == step:
@@ -104,6 +105,7 @@ def test_the_folder_says_what_was_run(whole):
     made = json.loads((whole / "environment.json").read_text())
     assert made["packages"]["torch"] == torch.__version__.split("+")[0] or made["packages"]["torch"]
     assert {"command", "commit", "threads", "python"} <= made.keys()
+    assert made["started"].startswith("20")
     assert "layers.0.weight" in (whole / "spec.txt").read_text()
     steps = [(line["model"], line["step"]) for line in curves(whole)]
     assert steps == [(model, step) for model in ("ours", "broken") for step in (0, 4, 8, 9)]
@@ -127,8 +129,47 @@ def test_training_stops_when_validation_no_longer_improves(zoo_dir, tmp_path):
 
 
 def test_a_folder_of_another_run_is_refused(whole, zoo_dir):
-    with pytest.raises(ConfigError, match="another 'objective'"):
+    with pytest.raises(ConfigError, match=r"objective\.l1 is 0\.0 there, 0\.001 here"):
         train(tiny_run(zoo_dir, objective=CrossEntropy(l1=1e-3)), whole)
+
+
+def test_every_process_that_continues_a_run_is_noted(zoo_dir, tmp_path):
+    for _ in range(3):
+        train(tiny_run(zoo_dir), tmp_path)
+    made = json.loads((tmp_path / record.ENVIRONMENT).read_text())
+    assert len(made["continued"]) == 2
+    assert all(entry.keys() == made.keys() - {"continued"} for entry in made["continued"])
+
+
+def test_a_folder_without_a_checkpoint_may_be_claimed_by_another_run(zoo_dir, tmp_path):
+    (tmp_path / record.CONFIG).write_text(to_yaml(tiny_run(zoo_dir, steps=500)))
+    record.write_json(tmp_path / record.ENVIRONMENT, {"command": "old"})
+    train(tiny_run(zoo_dir), tmp_path)
+    assert from_yaml(tmp_path / record.CONFIG) == tiny_run(zoo_dir)
+    assert "old" not in (tmp_path / record.ENVIRONMENT).read_text()
+
+
+def test_a_refused_run_leaves_no_folder(zoo_dir, tmp_path):
+    out = tmp_path / "deep" / "run"
+    with pytest.raises(ConfigError, match="at least 2 are needed"):
+        train(tiny_run(zoo_dir, filter=FilterConfig(min_val_accuracy=1.0)), out)
+    with pytest.raises(ZooError, match="is not a zoo"):
+        train(tiny_run(tmp_path / "zoo"), out)
+    images = ZooRef(make=tiny_zoo().model_copy(update={"images": "mnist"}))
+    with pytest.raises(ConfigError, match="mnist"):
+        train(tiny_run(zoo_dir).model_copy(update={"zoo": images}), out, data_dir=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_writer_is_refused_and_leftovers_of_dead_ones_are_removed(zoo_dir, tmp_path):
+    (tmp_path / ".checkpoint.safetensors.tmp").write_text("old")
+    (tmp_path / f".a.{2**22 + 1}.tmp").write_text("dead")
+    (tmp_path / f".b.{os.getpid()}.tmp").write_text("alive")
+    with locked(tmp_path, "training", ConfigError), pytest.raises(ConfigError, match="another process is training in"):
+        train(tiny_run(zoo_dir), tmp_path)
+    assert len(list(tmp_path.glob(".*.tmp"))) == 3
+    train(tiny_run(zoo_dir), tmp_path)
+    assert [path.name for path in tmp_path.glob(".*.tmp")] == [f".b.{os.getpid()}.tmp"]
 
 
 def test_a_loss_that_is_not_finite_is_an_error(zoo_dir, tmp_path):

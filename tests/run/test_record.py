@@ -4,6 +4,7 @@ import errno
 import os
 
 import pytest
+import torch
 from tiny_runs import tiny_run
 
 from weightspace import ConfigError
@@ -64,3 +65,14 @@ def test_configurations_do_not_change(zoo_dir):
     with pytest.raises(ValueError, match="frozen"):
         config.name = "other"
     assert isinstance(config, Run)
+
+
+def test_the_same_tensors_and_metadata_give_the_same_bytes(tmp_path):
+    tensors = {"b": torch.arange(3.0), "a": torch.zeros(2, 2, dtype=torch.bfloat16)}
+    metadata = {name: name * 3 for name in "hgfedcba"} | {"name": "\u00e4"}
+    for name in range(12):
+        record.save_tensors(tmp_path / f"{name}", tensors, metadata)
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+    got, said = record.load_tensors(tmp_path / "0")
+    assert said == metadata
+    assert all(torch.equal(got[name], value) for name, value in tensors.items())

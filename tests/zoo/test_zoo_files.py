@@ -21,6 +21,8 @@ from zoo_material import content, tiny_config
 from weightspace import ConfigError, ZooError
 from weightspace.zoo import Zoo, evaluate, load_images, make_zoo
 from weightspace.zoo import _store as store
+from weightspace.zoo._claim import locked
+from weightspace.zoo._resume import unfinished
 
 
 @pytest.fixture(scope="module")
@@ -264,7 +266,7 @@ def test_a_full_disk_leaves_nothing_half_written(whole, tmp_path, monkeypatch, p
 
 def test_places_that_cannot_be_written_are_named(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ZooError, match=r"cannot make the zoo folder .*file.*--out"):
+    with pytest.raises(ZooError, match=r"cannot make the folder .*file.*--out"):
         make_zoo(tiny_config(), tmp_path / "file")
 
     def refuse(*_args, **_kwargs):
@@ -276,9 +278,7 @@ def test_places_that_cannot_be_written_are_named(tmp_path, monkeypatch):
 
 
 def test_a_second_writer_is_kept_out(copy):
-    from weightspace.zoo._make import _locked
-
-    with _locked(copy), pytest.raises(ZooError, match="another process is making the zoo"):
+    with locked(copy, "making the zoo", ZooError), pytest.raises(ZooError, match="another process is making the zoo"):
         make_zoo(tiny_config(), copy)
     make_zoo(tiny_config(), copy)
 
@@ -286,7 +286,24 @@ def test_a_second_writer_is_kept_out(copy):
 def test_a_target_that_does_not_fit_the_images_is_refused(tmp_path):
     config = tiny_config(target={"widths": (32, 8, 10)})
     with pytest.raises(ConfigError, match=r"32 inputs and 10 outputs cannot classify digits.*64"):
-        make_zoo(config, tmp_path / "zoo")
+        make_zoo(config, tmp_path / "deep" / "zoo")
+    assert not (tmp_path / "deep").exists()
+
+
+def test_only_an_interrupted_zoo_of_the_same_configuration_is_unfinished(copy, tmp_path):
+    config = tiny_config()
+    assert unfinished(config, tmp_path / "nothing") == config.num
+    assert unfinished(config, copy) is None
+    for path in copy.glob("*/shard-00010.*"):
+        path.unlink()
+    for path in copy.glob("weights/*/shard-00010.*"):
+        path.unlink()
+    assert unfinished(config, copy) == config.num
+    assert unfinished(tiny_config(seed=9), copy) is None
+    truncate(copy)
+    assert unfinished(config, copy) is None
+    (copy / "zoo.json").unlink()
+    assert unfinished(config, copy) is None
 
 
 def test_diverged_rows_are_marked_and_in_no_split(tmp_path):

@@ -12,6 +12,8 @@ from ._verb import Verb
 _SHOWN = 20
 """Rows printed of a large folder; all of them lie in the folder's own files."""
 
+_HALF = "Accuracy on the validation half of the test images"
+
 
 def _apply_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -38,7 +40,10 @@ def _apply(args: argparse.Namespace, _: list[str]) -> None:
         )
         for row in rows
     ]
-    print_table("Networks", ("network", "accuracy before", "after", "change of weights", "written to"), lines)
+    print_table(f"Networks. {_HALF}", ("network", "accuracy before", "after", "change of weights", "written to"), lines)
+    assumed = sum(row.assumed for row in rows)
+    if assumed:
+        say(f"activation {rows[0].activation!r} is assumed: {assumed} of {len(rows)} files do not name theirs")
 
 
 def _finetune_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,15 +64,17 @@ def _finetune(args: argparse.Namespace, options: list[str]) -> None:
     with progress() as show:
         rows = run.finetune_folder(args.networks, args.out, config, data_dir=args.data, progress=show)
     lines = [(row.name, percent(row.accuracy_before), percent(row.accuracy_after)) for row in rows[:_SHOWN]]
-    print_table(f"Networks in {args.out}", ("network", "accuracy before", "after"), lines)
+    print_table(f"Networks in {args.out}. {_HALF}", ("network", "accuracy before", "after"), lines)
     before, after = (sum(getattr(row, f"accuracy_{when}") for row in rows) / len(rows) for when in ("before", "after"))
-    say(f"{len(rows)} networks, mean accuracy {percent(before)} before, {percent(after)} after")
+    say(f"{len(rows)} networks, mean accuracy {percent(before)} before, {percent(after)} after (validation half)")
 
 
 APPLY = Verb(
     "apply",
     "Improve one network, or a folder of them, in a single forward pass.",
-    "The networks must have the architecture that the operator was trained for. Prints one line a network.",
+    "The networks must have the architecture and activation that the operator was trained for. Weights alone do not\n"
+    "show the activation (ReLU or tanh): a file whose metadata names another one is refused, one that names none is\n"
+    "assumed to have the operator's. Prints one line a network, with accuracies on the validation half.",
     "weightspace apply digits-run model.safetensors --out improved.safetensors",
     _apply_arguments,
     _apply,
@@ -77,7 +84,8 @@ FINETUNE = Verb(
     "finetune",
     "Fine-tune a whole folder or zoo of networks at once.",
     "All networks of one architecture are trained side by side. An interrupted command continues.\n"
-    "'weightspace finetune DIR --help' lists all options; network files need --images and --activation.",
+    "Accuracies are on the validation half of the test images. 'weightspace finetune DIR --help' lists all options;\n"
+    "network files need --images, and --activation unless their metadata names it.",
     "weightspace finetune networks/ --out tuned --images digits --activation tanh --epochs 5",
     _finetune_arguments,
     _finetune,

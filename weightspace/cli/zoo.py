@@ -54,13 +54,13 @@ def _print_info(zoo: "Zoo") -> None:
         runs = len(np.unique(rows["id"][picked]))
         # Quantiles of a split without networks do not exist.
         scores = (
-            [f"{100 * q:.1f}" for q in np.quantile(rows["test_accuracy"][picked], (0.05, 0.5, 0.95, 1.0))]
+            [f"{100 * q:.1f}" for q in np.quantile(rows["val_accuracy"][picked], (0.05, 0.5, 0.95, 1.0))]
             if runs
             else ["-"] * 4
         )
         lines.append((split, str(runs), str(len(picked)), *scores))
     header = ("split", "runs", "networks", "accuracy, 5 %", "median", "95 %", "best")
-    print_table("Accuracy (%) on the final half of the test images", header, lines)
+    print_table("Accuracy (%) on the validation half of the test images", header, lines)
 
 
 MAKE = Verb(

@@ -13,6 +13,6 @@ from .evaluate import evaluate as evaluate
 from .finetune import FinetuneConfig as FinetuneConfig
 from .finetune import Finetuned as Finetuned
 from .finetune import finetune_folder as finetune_folder
-from .fit import train as train
 from .operator import pretrained_names as pretrained_names
 from .report import report as report
+from .train import train as train

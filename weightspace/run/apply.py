@@ -12,8 +12,8 @@ from .._types import Params
 from ..tasks import num_networks, score
 from ..zoo import Images, load_images, stacked_mlp
 from . import networks, operator
-from .fit import run_operator
 from .material import Progress
+from .operator import run_operator
 
 _BATCH = 32
 
@@ -21,10 +21,11 @@ _BATCH = 32
 @final
 @dataclass(frozen=True)
 class Applied:
-    """One changed network: file read and written, the change, and accuracies on test images if they are at hand.
+    """One changed network: file read and written, the change, and accuracies if the images are at hand.
 
     ``max_change`` is the largest absolute change of a parameter, ``relative_change`` the norm of all changes over
-    the norm of all parameters; accuracies are fractions.
+    the norm of all parameters; accuracies are fractions, on the validation half (the first half of the test images).
+    ``activation`` is the operator's; ``assumed`` says that the network's file does not name its own.
     """
 
     file: str
@@ -33,6 +34,8 @@ class Applied:
     relative_change: float
     accuracy_before: float | None = None
     accuracy_after: float | None = None
+    activation: str = ""
+    assumed: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The row as plain data."""
@@ -49,8 +52,9 @@ def apply(
 ) -> list[Applied]:
     """Write the networks at ``path``, changed by an operator, to ``out``; one row per network.
 
-    All networks are read and checked before the first is written. Names, dtypes, metadata and file names stay.
-    Accuracies are measured on the test half of the images the operator was trained for, when these can be loaded.
+    All networks are read, changed and checked before the first is written. Names, dtypes, metadata and file names
+    stay; ``activation`` is added to the metadata. Accuracies are measured on the validation half of the images the
+    operator was trained for, when these can be loaded.
 
     Args:
         source: Run folder, checkpoint file, or name of a pretrained operator.
@@ -61,37 +65,44 @@ def apply(
 
     Raises:
         ConfigError: if the operator or a file cannot be read or written.
-        SpecMismatch: if a network is of another architecture or holds values that are not finite.
+        SpecMismatch: if a network is of another architecture or activation, or holds values that are not finite.
     """
     loaded = operator.load(operator.find(source))
     source_path, out_path = Path(path), Path(out)
     files = networks.find_networks(source_path)
     places = networks.targets(files, source_path, out_path)
-    read = [networks.read_network(file, loaded.spec) for file in files]
+    activation = loaded.about["activation"]
+    read = [networks.read_network(file, loaded.spec, activation) for file in files]
     images = _images(loaded, data_dir)
     rows: list[Applied] = []
+    changed: list[tuple[Params, Params]] = []
     for start in range(0, len(read), _BATCH):
         some = read[start : start + _BATCH]
         old = networks.stack(some)
         new = run_operator(loaded.module, old, _BATCH)
+        changed.append((old, new))
         before, after = (_accuracies(loaded, params, images) for params in (old, new))
         for index, network in enumerate(some):
             _check_finite(network.path, new, index)
-            place = places[start + index]
-            networks.write_changed(network, old, new, index, place)
             change = _flat(new, index) - _flat(old, index)
             rows.append(
                 Applied(
                     file=str(network.path),
-                    out=str(place),
+                    out=str(places[start + index]),
                     max_change=float(change.abs().max()),
                     relative_change=float(change.norm() / _flat(old, index).norm().clamp_min(1e-12)),
                     accuracy_before=before[index],
                     accuracy_after=after[index],
+                    activation=activation,
+                    assumed=networks.ACTIVATION not in network.metadata,
                 )
             )
-            if progress is not None:
-                progress(len(rows), len(read), "applying")
+        if progress is not None:
+            progress(len(rows), len(read), "applying")
+    # Only now, when nothing can be refused any more.
+    for number, (network, place) in enumerate(zip(read, places, strict=True)):
+        batch, index = divmod(number, _BATCH)
+        networks.write_changed(network, *changed[batch], index, place, activation)
     return rows
 
 
@@ -109,7 +120,7 @@ def _accuracies(loaded: operator.Operator, params: Params, images: Images | None
     if images is None:
         return [None] * num_networks(params)
     forward = partial(stacked_mlp, activation=loaded.about["activation"])
-    return score(params, images.test_x, images.test_y, forward).accuracy.tolist()
+    return score(params, images.val_x, images.val_y, forward).accuracy.tolist()
 
 
 def _check_finite(path: Path, new: Params, index: int) -> None:
@@ -117,7 +128,7 @@ def _check_finite(path: Path, new: Params, index: int) -> None:
         if not bool(value[index].isfinite().all()):
             raise ConfigError(
                 f"the operator's output for {path} is not finite at {name!r}: the network is too unlike those it was "
-                "trained on. Nothing was written for it; leave it out."
+                "trained on. Nothing was written; leave it out."
             )
 
 

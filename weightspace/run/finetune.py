@@ -1,24 +1,22 @@
 """Fine-tune every network of a folder or zoo side by side: ordinary SGD or Adam, many networks per step."""
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, final
 
-import torch
 from pydantic import Field
 
-from .._errors import ConfigError, SpecMismatch
+from .._errors import ConfigError
 from .._types import Params
-from ..spec import SymmetrySpec, derive
 from ..tasks import score
-from ..zoo import MLP, Images, Zoo, finetune, load_images, stacked_mlp
+from ..zoo import Images, finetune, load_images, stacked_mlp
+from ..zoo._claim import first_difference, locked
 from ..zoo._targets import ActivationName
 from . import networks, record
 from .config import Frozen
 from .material import Progress
+from .tunable import Tunable, open_tunable
 
 _SETTINGS = "finetune.json"
 _CHUNKS = "chunks"
@@ -36,7 +34,7 @@ class FinetuneConfig(Frozen):
         default=None, description="Image set. Default: the zoo's; a folder of files needs a name."
     )
     activation: ActivationName | None = Field(
-        default=None, description="Hidden activation. Default: the zoo's; a folder of files needs a name."
+        default=None, description="Hidden activation. Default: the zoo's, or what the files say."
     )
     seed: int = Field(default=0, ge=0, description="Seed of the order of images.")
     chunk: int = Field(default=128, ge=1, description="Networks trained together, and written together.")
@@ -45,7 +43,10 @@ class FinetuneConfig(Frozen):
 @final
 @dataclass(frozen=True)
 class Finetuned:
-    """One fine-tuned network: name, file, and accuracies (fractions) and losses (nats) on the test images."""
+    """One fine-tuned network: name, file, accuracies (fractions) and losses (nats) on the validation half.
+
+    That is the first half of the test images; the other is for final tables only.
+    """
 
     name: str
     out: str
@@ -59,28 +60,6 @@ class Finetuned:
         return asdict(self)
 
 
-@final
-@dataclass(frozen=True)
-class _Source:
-    """Networks to read, by name, and what they are."""
-
-    names: list[str]
-    spec: SymmetrySpec
-    activation: ActivationName
-    images: str
-    zoo: Zoo | None
-    files: list[Path]
-
-    def read(self, where: range) -> list[networks.NetworkFile]:
-        if self.zoo is None:
-            return [networks.read_network(self.files[index], self.spec) for index in where]
-        stacked = self.zoo.load(torch.tensor(where).numpy())
-        return [
-            networks.NetworkFile(Path(self.names[index]), {n: v[place] for n, v in stacked.items()}, {})
-            for place, index in enumerate(where)
-        ]
-
-
 def finetune_folder(
     path: str | Path,
     out: str | Path,
@@ -92,8 +71,8 @@ def finetune_folder(
     """Fine-tune all networks at ``path`` (one architecture) into the folder ``out``; one row per network.
 
     Networks are trained in chunks; a chunk that is finished stays, so the same call continues after a kill and ends
-    in the same files. Names, dtypes and metadata are kept; networks of a zoo are written one file each, named after
-    run and epoch.
+    in the same files. Names, dtypes and metadata are kept, and ``activation`` is added to the metadata; networks of a
+    zoo are written one file each, named after run and epoch.
 
     Args:
         path: Folder of network files, or a zoo.
@@ -103,30 +82,35 @@ def finetune_folder(
         progress: Called with networks done, networks in all, and a message.
 
     Raises:
-        ConfigError: if nothing can be read, or ``out`` holds results of other settings or networks.
-        SpecMismatch: if a network is of another architecture or holds values that are not finite.
+        ConfigError: if nothing can be read, or ``out`` is in use or holds results of other settings or networks.
+        SpecMismatch: if a network is of another architecture or activation, or holds values that are not finite.
     """
     settings = config or FinetuneConfig()
-    source = _open(Path(path), settings)
+    source = open_tunable(Path(path), settings.images, settings.activation)
     folder = Path(out)
     if folder.resolve() == Path(path).resolve():
         raise ConfigError(f"the results would replace the networks in {path}. Choose another --out.")
-    _claim(folder, settings, source.names)
+    wanted = {"settings": settings.model_dump(mode="json"), "networks": source.names}
+    _check_same(folder, wanted)
+    # Before the folder is claimed: what refuses the inputs leaves nothing behind.
     images = load_images(source.images, data_dir)
+    source.check(images, settings.chunk)
     rows: list[Finetuned] = []
-    for number, where in enumerate(_chunks(len(source.names), settings.chunk)):
-        done = folder / _CHUNKS / f"{number:05d}.json"
-        if done.is_file():
-            rows += [Finetuned(**row) for row in record.read_json(done)]
-        else:
-            rows += _tune(source, where, settings, images, folder, done)
-        if progress is not None:
-            progress(len(rows), len(source.names), "fine-tuning")
+    with locked(folder, "fine-tuning", ConfigError):
+        _claim(folder, wanted)
+        for number, where in enumerate(source.chunks(settings.chunk)):
+            done = folder / _CHUNKS / f"{number:05d}.json"
+            if done.is_file():
+                rows += [Finetuned(**row) for row in record.read_json(done)]
+            else:
+                rows += _tune(source, where, settings, images, folder, done)
+            if progress is not None:
+                progress(len(rows), len(source.names), "fine-tuning")
     return rows
 
 
 def _tune(
-    source: _Source, where: range, settings: FinetuneConfig, images: Images, folder: Path, done: Path
+    source: Tunable, where: range, settings: FinetuneConfig, images: Images, folder: Path, done: Path
 ) -> list[Finetuned]:
     read = source.read(where)
     old = networks.stack(read)
@@ -146,7 +130,7 @@ def _tune(
     rows: list[Finetuned] = []
     for index, network in enumerate(read):
         place = folder / network.path.name
-        networks.write_changed(network, old, new, index, place)
+        networks.write_changed(network, old, new, index, place, source.activation)
         rows.append(
             Finetuned(
                 network.path.name, str(place), before[0][index], after[0][index], before[1][index], after[1][index]
@@ -158,62 +142,32 @@ def _tune(
 
 
 def _score(params: Params, activation: str, images: Images) -> tuple[list[float], list[float]]:
-    found = score(params, images.test_x, images.test_y, lambda p, x: stacked_mlp(p, x, activation))
+    found = score(params, images.val_x, images.val_y, lambda p, x: stacked_mlp(p, x, activation))
     return found.accuracy.tolist(), found.loss.tolist()
 
 
-def _open(path: Path, settings: FinetuneConfig) -> _Source:
-    if (path / "zoo.json").is_file():
-        zoo = Zoo.open(path)
-        target = zoo.config.target
-        ids, epochs = zoo.rows["id"], zoo.rows["epoch"]
-        names = [f"run-{run:06d}-epoch-{epoch:03d}.safetensors" for run, epoch in zip(ids, epochs, strict=True)]
-        images = settings.images or zoo.config.images
-        return _Source(names, zoo.spec, settings.activation or target.activation, images, zoo, [])
-    files = networks.find_networks(path)
-    if settings.activation is None or settings.images is None:
-        missing = "activation" if settings.activation is None else "images"
-        example = "tanh" if missing == "activation" else "digits"
-        raise ConfigError(
-            f"network files do not say which {missing} they were trained with. Add it, e.g. --{missing} {example}."
-        )
-    spec = _mlp_spec(files[0], settings.activation)
-    return _Source([file.name for file in files], spec, settings.activation, settings.images, None, files)
-
-
-def _mlp_spec(path: Path, activation: ActivationName) -> SymmetrySpec:
-    """The spec of the MLP in a file, by the shapes of its weights."""
-    params = networks.read_tensors(path)
-    weights = sorted((name for name in params if name.endswith(".weight")), key=_layer)
-    shapes = [tuple(params[name].shape) for name in weights]
-    chained = all(len(shape) == 2 for shape in shapes) and all(a[0] == b[1] for a, b in pairwise(shapes))
-    if not weights or not chained or weights != [f"layers.{index}.weight" for index in range(len(weights))]:
-        raise SpecMismatch(
-            f"{path} is no MLP with parameters layers.0.weight, layers.0.bias, ...: it holds "
-            f"{', '.join(f'{name} {list(value.shape)}' for name, value in params.items())}. "
-            "Only such networks can be fine-tuned in one batch; rename the parameters."
-        )
-    widths = (shapes[0][1], *(shape[0] for shape in shapes))
-    return derive(MLP(widths, activation), torch.zeros(1, widths[0]))
-
-
-def _layer(name: str) -> int:
-    number = re.search(r"\d+", name)
-    return int(number[0]) if number else -1
-
-
-def _claim(folder: Path, settings: FinetuneConfig, names: Sequence[str]) -> None:
-    now = {"settings": settings.model_dump(mode="json"), "networks": list(names)}
+def _check_same(folder: Path, wanted: Mapping[str, Any]) -> None:
     path = folder / _SETTINGS
-    if path.is_file():
-        before = record.read_json(path)
-        if before != now:
-            changed = "networks" if before.get("settings") == now["settings"] else "settings"
-            raise ConfigError(f"{folder} holds networks fine-tuned with other {changed}. Choose another --out.")
+    # Without a finished chunk nothing would be lost or mixed.
+    if not (path.is_file() and any((folder / _CHUNKS).glob("*.json"))):
         return
-    record.write_json(path, now)
+    before = record.read_json(path)
+    difference = first_difference(before["settings"], wanted["settings"])
+    if difference is not None:
+        raise ConfigError(
+            f"{folder} holds networks fine-tuned with other settings: {difference}. Choose another --out."
+        )
+    if before["networks"] != wanted["networks"]:
+        strange = sorted(set(before["networks"]) ^ set(wanted["networks"]))
+        where = "there" if strange[0] in before["networks"] else "here"
+        raise ConfigError(
+            f"{folder} holds other networks, fine-tuned: {strange[0]} is only {where}. Choose another --out."
+        )
 
 
-def _chunks(num: int, size: int) -> Iterator[range]:
-    for start in range(0, num, size):
-        yield range(start, min(start + size, num))
+def _claim(folder: Path, wanted: Mapping[str, Any]) -> None:
+    # Again: since the first look another process may have begun and ended here.
+    _check_same(folder, wanted)
+    for place in (folder, folder / _CHUNKS):
+        record.remove_leftovers(place)
+    record.write_json(folder / _SETTINGS, dict(wanted))

@@ -13,62 +13,20 @@ from torch import Tensor, nn
 
 from .._errors import ConfigError
 from .._types import Params
-from ..spec import to_text
 from ..tasks import Objective, objective_values, score, select
 from . import operator, record
-from .config import Run, from_yaml, to_yaml
+from .config import Run
 from .draws import draw_images, draw_networks, learning_rate
-from .interrupt import finish_step_on_interrupt
-from .material import Material, Progress, load_material, spread
+from .material import Material, Progress, spread
+from .operator import run_operator as run_operator
 
 MODELS = ("ours", "broken")
 """The operator, and its twin without the scale symmetry."""
 
 
-def train(config: Run, out: Path, *, progress: Progress | None = None, data_dir: str | Path | None = None) -> Path:
-    """Train the run's operator and its symmetry-broken twin; returns the run's folder.
-
-    Killed at any moment, the same call continues, and on a CPU it ends in the same weights, bit for bit, as if it
-    had never stopped. Ctrl-C finishes the step, saves and raises ``KeyboardInterrupt``.
-
-    Args:
-        config: What to train.
-        out: The run's folder; ``broken/`` inside holds the twin's files.
-        progress: Called with steps done, steps in all, and a message.
-        data_dir: Folder of image sets, see :func:`weightspace.zoo.load_images`.
-
-    Raises:
-        ConfigError: if ``out`` holds another run, cannot be written, or the loss is not finite.
-    """
-    folder = Path(out)
-    _claim(folder, config)
-    material = load_material(config, folder, data_dir=data_dir, progress=progress)
-    record.write_text(folder / record.SPEC, to_text(material.spec))
-    with finish_step_on_interrupt() as stop:
-        for name in MODELS:
-            _Fit(config, material, folder, name).run(stop, progress)
-    return folder
-
-
 def model_folder(folder: Path, name: str) -> Path:
     """Where the files of ``ours`` or ``broken`` lie."""
     return folder if name == "ours" else folder / name
-
-
-def _claim(folder: Path, config: Run) -> None:
-    path = folder / record.CONFIG
-    if path.exists():
-        before, now = from_yaml(path).model_dump(), config.model_dump()
-        # A table can be extended later; everything else would mix two experiments in one folder.
-        changed = [key for key in now if key != "evaluate" and now[key] != before[key]]
-        if changed:
-            raise ConfigError(
-                f"{folder} holds a run with another {changed[0]!r}: {before[changed[0]]} there, "
-                f"{now[changed[0]]} now. Choose another --out, or repeat the command of that run."
-            )
-    else:
-        record.write_json(folder / record.ENVIRONMENT, record.environment())
-    record.write_text(path, to_yaml(config))
 
 
 @final
@@ -86,7 +44,7 @@ class _State:
 
 
 @final
-class _Fit:
+class Fit:
     """One operator's training: draws are functions of (seed, step), everything else is in the saved state."""
 
     def __init__(self, config: Run, material: Material, folder: Path, name: str) -> None:
@@ -233,14 +191,6 @@ class _Fit:
         images = self.material.images
         pair = (images.train_x, images.train_y) if split == "train" else (images.val_x, images.val_y)
         return pair[0].to(self.fabric.device), pair[1].to(self.fabric.device)
-
-
-@torch.no_grad()
-def run_operator(module: nn.Module, params: Params, batch_size: int) -> Params:
-    """The operator's outputs for stacked networks, ``batch_size`` at a time."""
-    num = len(next(iter(params.values())))
-    parts = [module(select(params, slice(start, start + batch_size))) for start in range(0, num, batch_size)]
-    return {name: torch.cat([part[name] for part in parts]) for name in params}
 
 
 def _copy(module: nn.Module) -> Params:

@@ -11,12 +11,13 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from .._errors import ConfigError, ZooError
+from .._errors import ConfigError
 from .._types import Params
 from ..spec import SymmetrySpec
 from ..tasks import Forward, Objective, objective
-from ..zoo import Images, Zoo, load_images, make_zoo, stacked_mlp
+from ..zoo import Images, Zoo, load_images, stacked_mlp
 from .config import Run
+from .zoo_source import open_zoo
 
 Progress = Callable[[int, int, str], None]
 """Called with units done, units in all, and a message."""
@@ -40,6 +41,7 @@ class Networks:
 class Material:
     """Everything that training and evaluation read."""
 
+    zoo: Zoo
     spec: SymmetrySpec
     activation: str
     images: Images
@@ -53,38 +55,27 @@ class Material:
         return objective(config.objective.kind, config.objective.l1, self.forward)
 
 
-def zoo_folder(config: Run, folder: Path) -> Path:
-    """Where the run's zoo lies."""
-    return Path(config.zoo.path) if config.zoo.path is not None else folder / "zoo"
-
-
 def load_material(
-    config: Run, folder: Path, *, data_dir: str | Path | None = None, progress: Progress | None = None
+    config: Run,
+    folder: Path,
+    *,
+    data_dir: str | Path | None = None,
+    progress: Progress | None = None,
+    make: bool = False,
 ) -> Material:
-    """Open the run's zoo (making or completing it first if the run says how) and load its networks.
+    """Open the run's zoo and load its networks; ``make`` makes the zoo if there is none and the run says how.
 
     Networks below the filter's validation accuracy, and networks with a weight that is not finite, take no part.
 
     Raises:
-        ConfigError: if a split holds too few networks.
-        ZooError: if the zoo is missing or damaged.
+        ConfigError: if there is no zoo, it is another than the run was trained on, or a split holds too few networks.
+        ZooError: if the zoo is damaged.
     """
-    where = zoo_folder(config, folder)
-    zoo = _zoo(config, where, data_dir, progress)
+    zoo = open_zoo(config, folder, make=make, data_dir=data_dir, progress=progress)
     activation = zoo.config.target.activation
     images = load_images(zoo.config.images, data_dir, progress)
     splits = {name: _networks(zoo, name, config.filter.min_val_accuracy) for name in ("train", "val", "test")}
-    return Material(zoo.spec, activation, images, partial(stacked_mlp, activation=activation), **splits)
-
-
-def _zoo(config: Run, where: Path, data_dir: str | Path | None, progress: Progress | None) -> Zoo:
-    """The zoo in the folder as it is; made or completed if that fails and the run says how."""
-    try:
-        return Zoo.open(where)
-    except ZooError:
-        if config.zoo.make is None:
-            raise
-    return make_zoo(config.zoo.make, where, data_dir=data_dir, progress=progress)
+    return Material(zoo, zoo.spec, activation, images, partial(stacked_mlp, activation=activation), **splits)
 
 
 def spread(num: int, count: int) -> Int[Tensor, " c"]:

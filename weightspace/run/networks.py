@@ -17,6 +17,9 @@ from . import record
 
 SUFFIXES = (".safetensors", ".pt", ".pth")
 
+ACTIVATION = "activation"
+"""Metadata entry of a safetensors file: the hidden activation, which the weights alone do not show."""
+
 
 @final
 @dataclass(frozen=True)
@@ -46,15 +49,21 @@ def find_networks(path: Path) -> list[Path]:
     return files
 
 
-def read_network(path: Path, spec: SymmetrySpec) -> NetworkFile:
-    """One network of the given architecture.
+def read_network(path: Path, spec: SymmetrySpec, activation: str) -> NetworkFile:
+    """One network of the given architecture and activation; a file that does not name its own is assumed to have it.
 
     Raises:
         ConfigError: if the file cannot be read.
-        SpecMismatch: if the network is of another architecture (naming the first difference), or holds values
-            that are not finite.
+        SpecMismatch: if the network is of another architecture (naming the first difference) or activation, or
+            holds values that are not finite.
     """
     params, metadata = _read(path)
+    stated = metadata.get(ACTIVATION, activation)
+    if activation and stated != activation:
+        raise SpecMismatch(
+            f"{path} says that its activation is {stated!r}, but {activation!r} is needed here. Leave this network "
+            "out, or choose an operator or --activation for it."
+        )
     try:
         stacked = spec.check(params)
     except SpecMismatch as error:
@@ -79,14 +88,23 @@ def read_tensors(path: Path) -> Params:
     return _read(path)[0]
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """The metadata of a network file; a torch file has none.
+
+    Raises:
+        ConfigError: if the file cannot be read.
+    """
+    return _read(path)[1]
+
+
 def stack(networks: Sequence[NetworkFile]) -> Params:
     """Stacked float32 parameters."""
     names = networks[0].params
     return {name: torch.stack([network.params[name].float() for network in networks]) for name in names}
 
 
-def write_changed(network: NetworkFile, old: Params, new: Params, index: int, path: Path) -> None:
-    """Write a network changed by ``new - old``, with its own names, dtypes and metadata.
+def write_changed(network: NetworkFile, old: Params, new: Params, index: int, path: Path, activation: str) -> None:
+    """Write a network changed by ``new - old``, with its own names, dtypes and metadata, and its activation.
 
     The change is added in float64 to the numbers as stored, so that a float64 network keeps its precision.
     """
@@ -94,7 +112,7 @@ def write_changed(network: NetworkFile, old: Params, new: Params, index: int, pa
     for name, value in network.params.items():
         delta = new[name][index].double() - old[name][index].double()
         changed[name] = (value.double() + delta).to(value.dtype)
-    write_network(path, changed, network.metadata)
+    write_network(path, changed, network.metadata | ({ACTIVATION: activation} if activation else {}))
 
 
 def write_network(path: Path, params: Params, metadata: dict[str, str]) -> None:

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
+import torch
 from pydantic import ValidationError
 from torch import nn
 
 from .._errors import ConfigError, SpecError
+from .._types import Params
 from ..nn import EquivariantOperator
 from ..spec import SymmetrySpec, parse, to_text
+from ..tasks import select
 from . import record
 from .config import OperatorConfig
 
@@ -75,6 +78,14 @@ def load(path: Path) -> Operator:
         ) from error
     about = {key: metadata.get(key, "") for key in ("activation", "images", "objective", "recipe")}
     return Operator(module.eval().requires_grad_(False), spec, config, about)
+
+
+@torch.no_grad()
+def run_operator(module: nn.Module, params: Params, batch_size: int) -> Params:
+    """The operator's outputs for stacked networks, ``batch_size`` at a time."""
+    num = len(next(iter(params.values())))
+    parts = [module(select(params, slice(start, start + batch_size))) for start in range(0, num, batch_size)]
+    return {name: torch.cat([part[name] for part in parts]) for name in params}
 
 
 def find(name: str | Path) -> Path:

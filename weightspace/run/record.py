@@ -2,22 +2,18 @@
 
 import json
 import os
-import platform
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from .._errors import ConfigError
 from .._types import Params
+from ._commit import commit as commit
 
 CONFIG = "config.yaml"
 ENVIRONMENT = "environment.json"
@@ -28,8 +24,7 @@ RESUME = "resume.safetensors"
 RESULTS = "results.json"
 TABLE = "results.md"
 CELLS = "cells"
-
-_PACKAGES = ("weightspace", "torch", "numpy", "safetensors", "pydantic", "lightning-fabric", "pyarrow")
+ZOO = "zoo-fingerprint.json"
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -38,8 +33,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises:
         ConfigError: if the folder cannot be written or the disk is full; the old file is left as it was.
     """
-    # Always the same name: what a killed process left behind is overwritten by the next one.
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
@@ -55,6 +49,24 @@ def write_bytes(path: Path, content: bytes) -> None:
             f"cannot write {path}: {error.strerror or error}. Nothing was half-written. "
             "Free some space or choose another place with --out."
         ) from error
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files of processes that were killed while they wrote into the folder.
+
+    Raises:
+        ConfigError: if the folder cannot be written.
+    """
+    for path in folder.glob(".*.tmp"):
+        pid = path.name.split(".")[-2]
+        if pid.isdecimal() and _alive(int(pid)):
+            continue
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"cannot remove {path}: {error.strerror or error}. Remove it, or choose another --out."
+            ) from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -80,9 +92,9 @@ def read_json(path: Path) -> Any:
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file at once (see :func:`write_bytes`)."""
+    """Write a safetensors file at once (see :func:`write_bytes`); the same content gives the same bytes."""
     ready = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
-    write_bytes(path, save(ready, dict(metadata)))
+    write_bytes(path, _with_sorted_metadata(save(ready, dict(metadata))))
 
 
 def load_tensors(path: Path) -> tuple[Params, dict[str, str]]:
@@ -102,37 +114,6 @@ def load_tensors(path: Path) -> tuple[Params, dict[str, str]]:
             f"{path} is not a readable safetensors file ({error}). It is truncated or of another format; "
             "write it again."
         ) from error
-
-
-def environment() -> dict[str, Any]:
-    """Versions, commit, command and threads of this process, for ``environment.json``."""
-    return {
-        "python": platform.python_version(),
-        "platform": platform.system() + "-" + platform.machine(),
-        "packages": {name: _version(name) for name in _PACKAGES},
-        "threads": torch.get_num_threads(),
-        "command": command(),
-        "commit": commit(),
-    }
-
-
-def command() -> str:
-    """The command line of this process, program name without its folder."""
-    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
-
-
-def commit() -> str:
-    """The commit of the library's source, or ``""`` for an installed package."""
-    try:
-        folder = Path(__file__).parents[2]
-        if not (folder / ".git").exists():
-            return ""
-        done = subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], cwd=folder, capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return done.stdout.strip()
 
 
 def append_metrics(folder: Path, line: Mapping[str, Any]) -> None:
@@ -166,11 +147,29 @@ def keep_metrics(folder: Path, keep: Callable[[dict[str, Any]], bool]) -> None:
     write_text(folder / METRICS, "".join(json.dumps(line) + "\n" for line in lines))
 
 
-def _version(name: str) -> str:
+def _with_sorted_metadata(content: bytes) -> bytes:
+    """The same file with its metadata in alphabetical order; safetensors leaves the order to chance.
+
+    A file is the length of its header (8 bytes, little-endian), the header (JSON, filled up with spaces to a
+    multiple of 8), and the tensors' bytes, which the header places relative to its own end.
+    """
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    if "__metadata__" in header:
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[8 + size :]
+
+
+def _alive(pid: int) -> bool:
     try:
-        return version(name)
-    except PackageNotFoundError:
-        return ""
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _sync_folder(folder: Path) -> None:

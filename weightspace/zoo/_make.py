@@ -1,12 +1,9 @@
 """``make_zoo``: train what is missing, shard by shard, and write it."""
 
-import fcntl
-import json
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, final
@@ -16,21 +13,20 @@ from torch import Tensor
 
 from .._errors import ConfigError, ZooError
 from ..spec import SymmetrySpec, derive, to_text
+from ._claim import locked
 from ._config import ZooConfig
 from ._evaluate import evaluate
 from ._flat import num_weights, views
 from ._hyper import Hyper, draw_hyper, split_of
 from ._images import Images, load_images
 from ._pool import Advance, Progress, workers
+from ._resume import check_same, finished, missing
 from ._store import (
     FORMAT,
     MANIFEST,
     architecture_name,
     clean,
-    read_index,
-    read_manifest,
     shard_name,
-    shard_names,
     write_manifest,
     write_shard,
 )
@@ -70,10 +66,13 @@ def make_zoo(
     wanted = config.num if num is None else num
     spec = derive(config.target.build(), torch.zeros(1, config.target.widths[0]))
     arch = architecture_name(config.target.kind, spec, config.target.activation)
-    with _locked(folder):
-        _same_zoo(config, folder)
+    check_same(config, folder)
+    # Of a new zoo the images are read first: without them the folder is not even made.
+    images = None if (folder / MANIFEST).is_file() else _fitting_images(config, data_dir, progress)
+    with locked(folder, "making the zoo", ZooError):
+        check_same(config, folder)
         clean(folder, arch)
-        done = _finished(folder)
+        done = finished(folder)
         manifest = {
             "format": FORMAT,
             "num": max(wanted, max(done, default=-1) + 1),
@@ -81,10 +80,9 @@ def make_zoo(
             "architectures": {arch: {"target": config.target.model_dump(mode="json"), "spec": to_text(spec)}},
         }
         write_manifest(folder, manifest)
-        shards = _missing(wanted, done, config.shard)
+        shards = missing(wanted, done, config.shard)
         if shards:
-            images = load_images(config.images, data_dir, progress)
-            _check_fit(config, images)
+            images = images or _fitting_images(config, data_dir, progress)
             _make_shards(_Making(config, images, folder, arch, spec), shards, progress)
     return Zoo.open(folder)
 
@@ -187,49 +185,8 @@ def _finish(making: _Making, shard: range, tasks: _Tasks) -> None:
     write_shard(making.folder, making.arch, shard.start, making.spec, params, columns)
 
 
-def _finished(folder: Path) -> set[int]:
-    """Runs whose shard is committed."""
-    done: set[int] = set()
-    for name in shard_names(folder):
-        done |= set(read_index(folder, name)[0]["id"].tolist())
-    return done
-
-
-def _missing(wanted: int, done: set[int], size: int) -> list[range]:
-    """Runs to train, in shards that start at multiples of ``size`` or where a finished shard ends."""
-    shards: list[range] = []
-    for run in range(wanted):
-        if run in done:
-            continue
-        if shards and shards[-1].stop == run and run % size:
-            shards[-1] = range(shards[-1].start, run + 1)
-        else:
-            shards.append(range(run, run + 1))
-    return shards
-
-
-def _same_zoo(config: ZooConfig, folder: Path) -> None:
-    if not (folder / MANIFEST).is_file():
-        return
-    old = _fields(read_manifest(folder)["config"])
-    new = _fields(json.loads(json.dumps(config.identity())))
-    for name in new | old:
-        if old.get(name) != new.get(name):
-            raise ZooError(
-                f"{folder} holds a zoo of another configuration: {name} is {old.get(name)} there, "
-                f"{new.get(name)} here. Choose another folder with --out, or remove that one."
-            )
-
-
-def _fields(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested configuration as dotted names."""
-    out: dict[str, Any] = {}
-    for name, value in config.items():
-        out |= _fields(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return out
-
-
-def _check_fit(config: ZooConfig, images: Images) -> None:
+def _fitting_images(config: ZooConfig, data_dir: str | os.PathLike[str] | None, progress: Progress | None) -> Images:
+    images = load_images(config.images, data_dir, progress)
     need = (images.train_x.shape[1], images.num_classes)
     have = (config.target.widths[0], config.target.widths[-1])
     if have != need:
@@ -237,26 +194,4 @@ def _check_fit(config: ZooConfig, images: Images) -> None:
             f"a target with {have[0]} inputs and {have[1]} outputs cannot classify {images.name}, which has "
             f"{need[0]} pixels and {need[1]} classes. Set target.widths to {need[0]}, ..., {need[1]}."
         )
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keep a second writer out for as long as this one works; a killed process lets go by itself."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise ZooError(
-            f"cannot make the zoo folder {folder}: {error.strerror}. Choose another place with --out."
-        ) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise ZooError(
-            f"another process is making the zoo in {folder}. Wait for it, or choose another place with --out."
-        ) from error
-    try:
-        yield
-    finally:
-        os.close(descriptor)
+    return images

@@ -1,0 +1,79 @@
+"""The zoo of a run is found from anywhere, never made or repaired behind the user's back, and known again."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from tiny_runs import tiny_run, tiny_zoo
+
+from weightspace import ConfigError, ZooError
+from weightspace.run import record, train
+from weightspace.run.config import ZooRef
+from weightspace.run.material import load_material
+
+
+def run_on(make):
+    return tiny_run(Path()).model_copy(update={"zoo": ZooRef(path="zoos/tanh", make=make)})
+
+
+CONFIG = run_on(tiny_zoo())
+
+
+@pytest.fixture
+def home(zoo_dir, tmp_path, monkeypatch):
+    """A folder with a zoo, and a run in out/run that names it by a relative path."""
+    shutil.copytree(zoo_dir, tmp_path / "zoos" / "tanh")
+    monkeypatch.chdir(tmp_path)
+    train(CONFIG, tmp_path / "out" / "run")
+    return tmp_path
+
+
+def test_a_relative_path_is_found_from_elsewhere(home, monkeypatch):
+    (home / "elsewhere").mkdir()
+    monkeypatch.chdir(home / "elsewhere")
+    assert len(load_material(CONFIG, home / "out" / "run").train) == 32
+    train(CONFIG, home / "out" / "run")
+    assert list((home / "elsewhere").iterdir()) == []
+
+
+def test_a_missing_zoo_is_refused_and_not_made(home):
+    shutil.rmtree(home / "zoos")
+    with pytest.raises(ConfigError, match=r"zoo of the run .* is missing.*weightspace train tiny --config"):
+        load_material(CONFIG, home / "out" / "run")
+    assert not (home / "zoos").exists()
+
+
+def test_another_zoo_is_refused_unless_the_run_is_older_than_fingerprints(home):
+    part = next((home / "zoos").rglob("*.parquet"))
+    before = part.read_bytes()
+    pq.write_table(pq.read_table(part), part, compression="none")
+    assert part.read_bytes() != before
+    for call in (load_material, lambda config, folder: train(config, folder)):
+        with pytest.raises(ConfigError, match="is not the one that the run"):
+            call(CONFIG, home / "out" / "run")
+    (home / "out" / "run" / record.ZOO).unlink()
+    load_material(CONFIG, home / "out" / "run")
+
+
+@pytest.mark.parametrize("seed", [0, 9])
+def test_a_damaged_zoo_is_not_repaired_and_keeps_its_manifest(home, seed):
+    shard = next((home / "zoos").rglob("*.safetensors"))
+    shard.write_bytes(shard.read_bytes()[:-100])
+    manifest = home / "zoos" / "tanh" / "zoo.json"
+    before = manifest.read_bytes()
+    make = tiny_zoo().model_copy(update={"seed": seed, "num": 25})
+    with pytest.raises(ZooError, match="truncated or damaged"):
+        train(run_on(make), home / "out" / "new")
+    assert manifest.read_bytes() == before
+    assert not (home / "out" / "new").exists()
+
+
+def test_an_interrupted_zoo_is_finished_to_its_own_size(home):
+    folder = home / "zoos" / "tanh"
+    for path in [*folder.glob("index/*"), *folder.glob("weights/*/*")]:
+        path.unlink()
+    make = tiny_zoo().model_copy(update={"num": 25})
+    train(run_on(make), home / "out" / "new")
+    assert json.loads((folder / "zoo.json").read_text())["num"] == 20
