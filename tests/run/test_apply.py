@@ -57,10 +57,19 @@ def test_another_activation_is_refused_and_an_unnamed_one_assumed(evaluated, net
 
 
 def test_an_output_that_is_not_finite_stops_before_any_is_written(evaluated, network, tmp_path, monkeypatch):
+    module = sys.modules["weightspace.run.apply"]
+    real = module.run_operator
+
+    def diverges_on_the_second(model, params, size):
+        out = real(model, params, size)
+        scale = params["layers.0.bias"][0, 0] / network["layers.0.bias"][0]
+        return {name: value * (float("nan") if scale > 1.5 else 1.0) for name, value in out.items()}
+
     # One network a batch: the first is through before the second is met.
-    monkeypatch.setattr(sys.modules["weightspace.run.apply"], "_BATCH", 1)
+    monkeypatch.setattr(module, "_BATCH", 1)
+    monkeypatch.setattr(module, "run_operator", diverges_on_the_second)
     write(tmp_path / "in" / "a.safetensors", network)
-    write(tmp_path / "in" / "b.safetensors", {name: value * 1e38 for name, value in network.items()})
+    write(tmp_path / "in" / "b.safetensors", {name: value * 2 for name, value in network.items()})
     with pytest.raises(ConfigError, match=r"output for .*b\.safetensors is not finite"):
         apply(evaluated, tmp_path / "in", tmp_path / "out")
     assert not (tmp_path / "out").exists()
