@@ -76,6 +76,7 @@ def evaluate(
     rows = methods(config)
     wanted = _check_names(only, [row.name for row in rows])
     material = load_material(config, folder, data_dir=data_dir, progress=progress)
+    record.remove_leftovers(folder / "cells")
     table = _Table(config, folder, material, rows, progress)
     results = table.write()
     for index, row in enumerate(rows):
