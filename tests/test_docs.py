@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-DOCS = Path(__file__).parents[1] / "docs"
+ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("page", ["conventions.md", "notation.md"])
+@pytest.mark.parametrize("page", ["docs/conventions.md", "docs/notation.md", "README.md"])
 def test_the_page_runs(page):
-    failed, tried = doctest.testfile(str(DOCS / page), module_relative=False, encoding="utf-8")
+    failed, tried = doctest.testfile(str(ROOT / page), module_relative=False, encoding="utf-8")
     assert tried > 0
     assert failed == 0
