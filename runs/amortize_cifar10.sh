@@ -2,7 +2,8 @@
 # The four tables of amortized optimization on gray 8x8 CIFAR-10: tanh and ReLU, cross-entropy and distill + L1.
 # Needs DATA/cifar10/{train,test}.parquet. Two zoos of 1,000 runs, then four operators and their twins; every step
 # continues where it was stopped. The committed tables were made by these commands, the operators two at a time and
-# partly beside other work: take their seconds as upper bounds. Commits and threads stand in each folder.
+# partly beside other work: take their seconds as upper bounds. Commits and threads stand in each folder; the operator
+# of relu_ce was trained again later (LOG.md).
 #   usage: runs/amortize_cifar10.sh DATA
 set -euo pipefail
 cd "$(dirname "$0")/.."
