@@ -49,13 +49,12 @@ class Twin:
         if group in POSITIVE:
             zero = (x == 0).all(-1, keepdim=True)  # stays zero
             x = x / x.masked_fill(zero, 1.0).square().mean(-1, keepdim=True).sqrt()
-            name = f"{name}.1"  # of (unit norm, flip)
+            name = f"{name}.flip"
         if group == "positive":
             return x
         if self.choice.sign == "absolute":
             return x.abs()
-        hidden = silu(self.linear(f"{name}.first", x)) + silu(self.linear(f"{name}.first", -x))
-        return self.linear(f"{name}.second", hidden)
+        return self.mlp(name, x) + self.mlp(name, -x)
 
     def vertex_map(self, name: str, group: str, x: Tensor) -> Tensor:
         name = f"{name}.{group}"

@@ -7,7 +7,7 @@ from metanets import mlp
 from weightspace import ConfigError, SpecError, SpecMismatch
 from weightspace.gauge import sample, stack
 from weightspace.nn import EquivariantOperator, InvariantFunctional
-from weightspace.nn._models import _check_choice
+from weightspace.nn._checks import check_choice
 from weightspace.spec import parse
 from weightspace.testing import random_params
 
@@ -23,7 +23,7 @@ def test_a_size_below_one_is_refused(option):
 def test_an_unknown_choice_lists_the_known_ones():
     # In the tests the shape checker refuses it first; users run without.
     with pytest.raises(ConfigError, match=r"direction='backward' is unknown.*Choose one of 'forward', 'bidirectional'"):
-        _check_choice("direction", "backward", ("forward", "bidirectional"))
+        check_choice("direction", "backward", ("forward", "bidirectional"))
 
 
 def test_another_number_type_is_refused_with_the_conversion():

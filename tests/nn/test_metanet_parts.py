@@ -9,7 +9,7 @@ from torch import Tensor
 
 from weightspace.gauge import SCALE_GROUPS
 from weightspace.nn import Absolute, GaugeNorm, Mlp, ReScaleEq, ScaleEq, ScaleInv, Symmetrized, UnitNorm
-from weightspace.nn._invariant import SignInvariant
+from weightspace.nn._invariant import SignInvariant, invariant
 
 sizes = st.integers(1, 6)
 signs = st.sampled_from(["absolute", "symmetrized"])
@@ -34,13 +34,17 @@ def part(module: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
     return module
 
 
+def scale_inv(width: int, hidden: int, out: int, group: str, sign: SignInvariant) -> ScaleInv:
+    return ScaleInv(invariant(group, width, hidden, sign), Mlp(width, hidden, out))
+
+
 def close(have: Tensor, want: Tensor, tolerance: float = 1e-12) -> None:
     torch.testing.assert_close(have, want, rtol=0.0, atol=tolerance * float(want.detach().abs().max()))
 
 
 @given(group=any_group, sign=signs, width=sizes, seed=seeds)
 def test_scale_inv_is_invariant(group, sign: SignInvariant, width, seed):
-    model, x = part(ScaleInv(width, 4, 3, group, sign), seed), normal(seed, 5, width)
+    model, x = part(scale_inv(width, 4, 3, group, sign), seed), normal(seed, 5, width)
     close(model(scales(group, seed, 5, 1) * x), model(x))
 
 
@@ -63,24 +67,24 @@ def test_rescale_eq_multiplies_the_scales(target, source, width, dim, seed):
 
 
 @given(width=sizes, dim=st.sampled_from([1, 2]), seed=seeds)
-def test_mlp_mean_is_the_mean_of_its_outputs(width, dim, seed):
+def test_mlp_total_is_the_sum_of_its_outputs(width, dim, seed):
     model, x = part(Mlp(width, 4, 3), seed), normal(seed, 2, 4, 5, width)
-    close(model.mean(x, dim), model(x).mean(dim))
+    close(model.total(x, dim), model(x).sum(dim))
 
 
 @given(group=any_group, dim=st.sampled_from([1, 2]), seed=seeds)
-def test_scale_eq_mean_is_the_mean_of_its_outputs(group, dim, seed):
+def test_scale_eq_total_is_the_sum_of_its_outputs(group, dim, seed):
     model, x = part(ScaleEq(3, 4, 3, group, "absolute"), seed), normal(seed, 2, 4, 5, 3)
-    close(model.mean(x, dim), model(x).mean(dim))
+    close(model.total(x, dim), model(x).sum(dim))
 
 
 @given(width=sizes, magnitude=magnitudes, seed=seeds)
-def test_unit_norm_has_root_mean_square_one_at_any_magnitude(width, magnitude, seed):
+def test_unit_norm_has_its_length_at_any_magnitude(width, magnitude, seed):
     x = normal(seed, 5, width)
     for scaled in (magnitude * x, (magnitude * x).float()):
-        out = UnitNorm()(scaled)
-        close(out.double().square().mean(-1), torch.ones(5, dtype=torch.float64), 1e-6)
-        close(out.double(), UnitNorm()(x), 1e-6)
+        out = UnitNorm(3.0)(scaled)
+        close(out.double().norm(dim=-1), torch.full((5,), 3.0, dtype=torch.float64), 1e-6)
+        close(out.double(), UnitNorm(3.0)(x), 1e-6)
 
 
 @pytest.mark.parametrize("magnitude", [1e-30, 1e-15, 1.0, 1e15, 1e30])
@@ -112,7 +116,7 @@ def test_symmetrization_is_rho_of_x_plus_rho_of_minus_x():
     model, x = part(Symmetrized(3, 4)), normal(0, 5, 3)
 
     def rho(x: Tensor) -> Tensor:
-        return torch.nn.functional.silu(model.first(x)) @ model.second.weight.T + model.second.bias / 2
+        return model.second(torch.nn.functional.silu(model.first(x)))
 
     close(model(x), rho(x) + rho(-x))
 
@@ -123,7 +127,7 @@ def test_symmetrization_is_rho_of_x_plus_rho_of_minus_x():
 def test_parts_are_finite_with_finite_gradients_at_any_magnitude(group, sign, magnitude):
     x = (magnitude * normal(0, 5, 4)).float()
     x[0] = 0.0
-    for module in (ScaleInv(4, 4, 3, group, sign), ScaleEq(4, 4, 3, group, sign)):
+    for module in (scale_inv(4, 4, 3, group, sign), ScaleEq(4, 4, 3, group, sign)):
         value = x.clone().requires_grad_()
         out = part(module).float()(value)
         (out / out.detach().abs().max().clamp_min(1e-30)).sum().backward()

@@ -8,6 +8,7 @@ from ._element import identity as identity
 from ._element import inverse as inverse
 from ._element import sample as sample
 from ._neuron import NeuronGauge as NeuronGauge
+from ._neuron import change_from_normal_form as change_from_normal_form
 from ._neuron import from_normal_form as from_normal_form
 from ._neuron import has_positive_scales as has_positive_scales
 from ._neuron import neuron_gauge as neuron_gauge

@@ -100,6 +100,21 @@ def from_normal_form(params: Mapping[str, Tensor], gauge: NeuronGauge, spec: Sym
     return rescale(params, spec, fan_in=gauge, fan_out=inverse)
 
 
+def change_from_normal_form(
+    change: Mapping[str, Tensor], normal: Mapping[str, Tensor], gauge: NeuronGauge, spec: SymmetrySpec
+) -> Params:
+    """Changes of networks in normal form as changes of the networks themselves, bounded at nearly dead neurons.
+
+    Args:
+        change: Made in normal form.
+        normal: The networks in normal form, see :func:`normal_form`.
+        gauge: Their neuron gauge.
+        spec: Their symmetry.
+    """
+    change = rescale(change, spec, fan_in={}, fan_out=neuron_relevance(normal, spec))
+    return from_normal_form(change, gauge, spec)
+
+
 def neuron_relevance(normal: Mapping[str, Tensor], spec: SymmetrySpec) -> NeuronGauge:
     """How much of each neuron arrives at the outputs: near 1 for ordinary neurons, 0 for dead ones.
 

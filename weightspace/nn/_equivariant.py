@@ -3,46 +3,80 @@
 ``ScaleInv`` and ``ScaleEq`` act on one vector, ``ReScaleEq`` joins two whose scales multiply. On spaces where
 nothing acts (inputs, outputs, permutation-only neurons) a plain MLP takes their place.
 
-Source: arXiv:2406.10685, section 5. Ours starts every gate at 1 instead of about 0, and leaves out LayerNorm.
+Source: arXiv:2406.10685, section 5. In the default models every gate starts at 1 instead of about 0, and there is
+no LayerNorm; the published models use both parts as published.
 """
 
 from typing import final
 
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..spec import ScaleName
-from ._invariant import SignInvariant, invariant
+from ._edges import Kernels, Outer, affine, linear, times
+from ._invariant import Invariant, SignInvariant, invariant
 
 
 @final
 class Mlp(nn.Module):
-    """Linear, SiLU, Linear."""
+    """Linear, SiLU, Linear.
 
-    def __init__(self, width: int, hidden: int, out: int) -> None:
+    Args:
+        width: Channels in, those of a context included.
+        hidden: Hidden units.
+        out: Channels out.
+        norm: LayerNorm before the activation.
+        dropout: Probability on hidden units.
+    """
+
+    def __init__(self, width: int, hidden: int, out: int, *, norm: bool = False, dropout: float = 0.0) -> None:
         super().__init__()
         self.first = nn.Linear(width, hidden)
+        self.norm = nn.LayerNorm(hidden) if norm else nn.Identity()
+        self.dropout = nn.Dropout(dropout)
         self.second = nn.Linear(hidden, out)
 
-    def forward(self, x: Float[Tensor, "*b c"]) -> Float[Tensor, "*b o"]:
-        return self.second(nn.functional.silu(self.first(x)))
+    def forward(self, x: Tensor | Outer | Kernels, context: Tensor | None = None) -> Tensor:
+        return self.second(self.hidden(affine(x, *self.reader(context))))
 
-    def mean(self, x: Float[Tensor, "b m n c"], dim: int) -> Float[Tensor, "b v o"]:
-        """The mean of the outputs over the senders ``dim``; the second product runs once per receiver."""
-        return self.second(nn.functional.silu(self.first(x)).mean(dim))
+    def total(self, x: Tensor | Outer | Kernels, dim: int, context: Tensor | None = None) -> Tensor:
+        """The sum of the outputs over the senders ``dim``; the second product runs once per receiver."""
+        hidden = self.hidden(affine(x, *self.reader(context)))
+        return F.linear(hidden.sum(dim), self.second.weight, hidden.shape[dim] * self.second.bias)
+
+    def reader(self, context: Tensor | None) -> tuple[Float[Tensor, "h c"], Tensor]:
+        """The first matrix as far as it reads features, and a shift: the bias and what it reads of a context."""
+        weight, bias = self.first.weight, self.first.bias
+        if context is None:
+            return weight, bias
+        features = weight.shape[1] - context.shape[-1]
+        return weight[:, :features], F.linear(context, weight[:, features:], bias)
+
+    def hidden(self, z: Float[Tensor, "*b h"]) -> Float[Tensor, "*b h"]:
+        """Hidden units, from what the first matrix gives."""
+        return self.dropout(F.silu(self.norm(z)))
 
 
 @final
 class ScaleInv(nn.Module):
-    """A learned function of an invariant of ``x``: unchanged when the scale group acts on ``x``."""
+    """A learned function of an invariant of ``x`` and a context: unchanged when the scale group acts on ``x``."""
 
-    def __init__(self, width: int, hidden: int, out: int, group: ScaleName, sign: SignInvariant) -> None:
+    def __init__(self, invariant: Invariant, mlp: Mlp) -> None:
         super().__init__()
-        self.invariant = invariant(group, width, hidden, sign)
-        self.mlp = Mlp(width, hidden, out)
+        self.invariant = invariant
+        self.mlp = mlp
 
-    def forward(self, x: Float[Tensor, "*b c"]) -> Float[Tensor, "*b o"]:
-        return self.mlp(self.invariant(x))
+    def forward(self, x: Tensor | Outer, context: Tensor | None = None) -> Tensor:
+        return self.mlp.second(self._hidden(x, context))
+
+    def total(self, x: Tensor | Outer, dim: int, context: Tensor | None = None) -> Tensor:
+        """The sum of the outputs over ``dim``; the second product runs after it."""
+        hidden = self._hidden(x, context)
+        return F.linear(hidden.sum(dim), self.mlp.second.weight, hidden.shape[dim] * self.mlp.second.bias)
+
+    def _hidden(self, x: Tensor | Outer, context: Tensor | None) -> Tensor:
+        return self.mlp.hidden(self.invariant.affine(x, *self.mlp.reader(context)))
 
 
 @final
@@ -52,14 +86,14 @@ class ScaleEq(nn.Module):
     def __init__(self, width: int, hidden: int, out: int, group: ScaleName, sign: SignInvariant) -> None:
         super().__init__()
         self.linear = nn.Linear(width, out, bias=False)
-        self.gate = ScaleInv(width, hidden, out, group, sign)
+        self.gate = ScaleInv(invariant(group, width, hidden, sign), Mlp(width, hidden, out))
 
     def forward(self, x: Float[Tensor, "*b c"]) -> Float[Tensor, "*b o"]:
         return self.linear(x) * (1 + self.gate(x))
 
-    def mean(self, x: Float[Tensor, "b m n c"], dim: int) -> Float[Tensor, "b v o"]:
-        """The mean of the outputs over the senders ``dim``."""
-        return self(x).mean(dim)
+    def total(self, x: Float[Tensor, "b m n c"], dim: int) -> Float[Tensor, "b v o"]:
+        """The sum of the outputs over the senders ``dim``."""
+        return self(x).sum(dim)
 
 
 @final
@@ -71,10 +105,10 @@ class ReScaleEq(nn.Module):
         self.node = nn.Linear(width, width, bias=False)
         self.edge = nn.Linear(width, width, bias=False)
 
-    def forward(self, x: Float[Tensor, "b s c"], e: Float[Tensor, "b m n c"], dim: int) -> Float[Tensor, "b m n c"]:
+    def forward(self, x: Float[Tensor, "b s c"], e: Tensor | Outer | Kernels, dim: int) -> Tensor | Outer:
         """Products on every edge; ``dim`` is the axis of ``e`` that runs over the senders ``x``."""
         # The sender's product is taken once per node, before it meets the edges.
-        return self.edge(e) * self.node(x).unsqueeze(3 - dim)
+        return times(linear(e, self.edge.weight), self.node(x).unsqueeze(3 - dim))
 
 
 def vertex_map(width: int, hidden: int, out: int, group: ScaleName, sign: SignInvariant) -> Mlp | ScaleEq:

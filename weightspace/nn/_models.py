@@ -7,10 +7,11 @@ from typing import Literal, final
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .._errors import ConfigError, SpecError, SpecMismatch
 from .._types import Params
-from ..gauge import NeuronGauge, from_normal_form, has_positive_scales, neuron_relevance, normal_form, rescale
+from ..gauge import NeuronGauge, change_from_normal_form, has_positive_scales, normal_form
 from ..spec import NeuronSpace, ScaleName, SymmetrySpec, layout
+from ._checks import check_choice, check_dtype, check_sizes
+from ._economy import Recomputable
 from ._invariant import SignInvariant
 from ._readout import EquivariantReadout, InvariantReadout
 from ._rounds import Direction, Round
@@ -21,7 +22,7 @@ PositiveMethod = Literal["normal_form", "blocks"]
 
 
 @final
-class Backbone(nn.Module):
+class Backbone(Recomputable):
     """Final states of ``b`` stacked networks, the parameters read, and the neuron gauge divided out before."""
 
     def __init__(
@@ -35,10 +36,10 @@ class Backbone(nn.Module):
         symmetry_broken: bool,
     ) -> None:
         super().__init__()
-        _check_sizes(spec, width=width, rounds=rounds)
-        _check_choice("direction", direction, ("forward", "bidirectional"))
-        _check_choice("sign", sign, ("absolute", "symmetrized"))
-        _check_choice("positive", positive, ("normal_form", "blocks"))
+        check_sizes(spec, width=width, rounds=rounds)
+        check_choice("direction", direction, ("forward", "bidirectional"))
+        check_choice("sign", sign, ("absolute", "symmetrized"))
+        check_choice("positive", positive, ("normal_form", "blocks"))
         self.spec = spec
         # Networks are read in normal form, by ScaleGMN blocks too. These are equivariant, so in exact arithmetic
         # nothing changes; in float32 a nearly dead neuron (1e-40) would overflow them. The broken control has the
@@ -51,14 +52,11 @@ class Backbone(nn.Module):
 
     def forward(self, params: Mapping[str, Tensor]) -> tuple[State, Mapping[str, Tensor], NeuronGauge | None]:
         self.spec.check(params)
-        _check_dtype(params, self.embed.context.weight)
+        check_dtype(params, self.embed.context.weight)
         gauge = None
         if self.divides:
             params, gauge = normal_form(params, self.spec)
-        state = self.embed(params)
-        for one in self.rounds:
-            state = one(state)
-        return state, params, gauge
+        return self.run([(one,) for one in self.rounds], self.embed(params)), params, gauge
 
 
 @final
@@ -101,7 +99,7 @@ class InvariantFunctional(nn.Module):
         self.spec = spec
         self.backbone = Backbone(spec, width, rounds, direction, sign, positive, symmetry_broken)
         read = "none" if symmetry_broken else sign
-        _check_sizes(spec, out=out)
+        check_sizes(spec, out=out)
         self.readout = InvariantReadout(self.backbone.inner, width, out, read)
 
     def forward(self, params: Mapping[str, Tensor]) -> Float[Tensor, "b o"]:
@@ -152,10 +150,7 @@ class EquivariantOperator(nn.Module):
         state, read, gauge = self.backbone(params)
         rest = {name: params[name] for name in layout(self.spec).rest}
         change = self.readout(state, rest)
-        if gauge is None:
-            return change
-        change = rescale(change, self.spec, fan_in={}, fan_out=neuron_relevance(read, self.spec))
-        return from_normal_form(change, gauge, self.spec)
+        return change if gauge is None else change_from_normal_form(change, read, gauge, self.spec)
 
     def forward(self, params: Mapping[str, Tensor]) -> Params:
         return {name: params[name] + change for name, change in self.delta(params).items()}
@@ -171,30 +166,3 @@ def without_positive_scales(spec: SymmetrySpec) -> SymmetrySpec:
     }
     spaces: tuple[NeuronSpace, ...] = tuple(replace(space, scale=left[space.scale]) for space in spec.spaces)
     return replace(spec, spaces=spaces)
-
-
-def _check_choice(option: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ConfigError(
-            f"{option}={value!r} is unknown for a metanetwork. Choose one of {', '.join(map(repr, allowed))}."
-        )
-
-
-def _check_sizes(spec: SymmetrySpec, **sizes: int) -> None:
-    if not layout(spec).weights:
-        raise SpecError(
-            f"the architecture {spec} has no weight between two neuron spaces, so there is nothing to read. "
-            "Pinned layers leave none: see print(ws.to_text(spec))."
-        )
-    for option, value in sizes.items():
-        if value < 1:
-            raise ConfigError(f"{option}={value} is too small for a metanetwork. Give 1 or more.")
-
-
-def _check_dtype(params: Mapping[str, Tensor], own: Tensor) -> None:
-    for name, value in params.items():
-        if value.is_floating_point() and value.dtype != own.dtype:
-            raise SpecMismatch(
-                f"parameter {name!r} is {value.dtype}, the metanetwork is {own.dtype}. Convert one of them: "
-                f"model.to({value.dtype}), or {{k: v.to({own.dtype}) for k, v in params.items()}}."
-            )

@@ -10,7 +10,7 @@ from .._types import Params
 from ..spec import SymmetrySpec, layout
 from ..view import DenseView
 from ._equivariant import Mlp, ScaleInv
-from ._invariant import SignInvariant, kind
+from ._invariant import SignInvariant, invariant, kind
 from ._norm import GaugeNorm
 from ._state import State, key
 
@@ -31,15 +31,22 @@ class InvariantReadout(nn.Module):
         self.outputs = [s.name for s in spec.spaces if s.fixed and not plan.out_of(s.name)]
         self.pooled = [s.name for s in spec.spaces if s.name not in self.outputs]
         self.pools = nn.ModuleDict(
-            {key(name): ScaleInv(width, width, width, kind(spec.space[name]), sign) for name in self.pooled}
+            {
+                key(name): ScaleInv(invariant(kind(spec.space[name]), width, width, sign), Mlp(width, width, width))
+                for name in self.pooled
+            }
         )
         features = width * (len(self.pools) + sum(spec.space[name].size for name in self.outputs))
         self.head = nn.Sequential(nn.LayerNorm(features), Mlp(features, 2 * width, out))
 
     def forward(self, state: State) -> Float[Tensor, "b o"]:
         x = {name: self.norm(value, state.gauge[name]) for name, value in state.nodes.items()}
-        pooled = [self.pools[key(name)](x[name]).mean(1) for name in self.pooled]
+        pooled = [self._pooled(name, x[name]) for name in self.pooled]
         return self.head(torch.cat([*pooled, *(x[name].flatten(1) for name in self.outputs)], -1))
+
+    def _pooled(self, name: str, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b c"]:
+        pool: ScaleInv = self.pools[key(name)]  # pyright: ignore[reportAssignmentType]
+        return pool.total(x, 1) / x.shape[1]
 
 
 @final

@@ -29,7 +29,7 @@ SENDERS = {"ahead": 2, "back": 1}
 
 @final
 class Message(nn.Module):
-    """Mean over senders of an equivariant map of (sender state x edge state)."""
+    """Sum over senders of an equivariant map of (sender state x edge state), over the square root of their number."""
 
     def __init__(self, width: int, groups: list[ScaleName], sign: SignInvariant) -> None:
         super().__init__()
@@ -39,9 +39,9 @@ class Message(nn.Module):
     def forward(
         self, senders: Float[Tensor, "b s c"], e: Float[Tensor, "b m n c"], dim: int, group: ScaleName
     ) -> Float[Tensor, "b v c"]:
-        mean = self.maps[group].mean  # the receiver's group: the product lives where it arrives
-        # The mean shrinks as 1/sqrt(senders) for incoherent messages; this keeps its size.
-        return mean(self.join(senders, e, dim), dim) * e.shape[dim] ** 0.5  # pyright: ignore[reportCallIssue]
+        total = self.maps[group].total  # the receiver's group: the product lives where it arrives
+        # The sum of incoherent messages grows with the square root of their number; this keeps its size.
+        return total(self.join(senders, e, dim), dim) / e.shape[dim] ** 0.5  # pyright: ignore[reportCallIssue]
 
 
 @final

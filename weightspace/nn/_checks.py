@@ -1,0 +1,38 @@
+"""What every metanetwork checks before it reads: sizes, choices, types of numbers."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from .._errors import ConfigError, SpecError, SpecMismatch
+from ..spec import SymmetrySpec, layout
+
+
+def check_choice(option: str, value: str, allowed: tuple[str, ...]) -> None:
+    """Raises ``ConfigError`` unless ``value`` is one of ``allowed``."""
+    if value not in allowed:
+        raise ConfigError(
+            f"{option}={value!r} is unknown for a metanetwork. Choose one of {', '.join(map(repr, allowed))}."
+        )
+
+
+def check_sizes(spec: SymmetrySpec, **sizes: int) -> None:
+    """Raises ``SpecError`` for an architecture without weights and ``ConfigError`` for a size below 1."""
+    if not layout(spec).weights:
+        raise SpecError(
+            f"the architecture {spec} has no weight between two neuron spaces, so there is nothing to read. "
+            "Pinned layers leave none: see print(ws.to_text(spec))."
+        )
+    for option, value in sizes.items():
+        if value < 1:
+            raise ConfigError(f"{option}={value} is too small for a metanetwork. Give 1 or more.")
+
+
+def check_dtype(params: Mapping[str, Tensor], own: Tensor) -> None:
+    """Raises ``SpecMismatch`` unless the networks have the metanetwork's type of numbers."""
+    for name, value in params.items():
+        if value.is_floating_point() and value.dtype != own.dtype:
+            raise SpecMismatch(
+                f"parameter {name!r} is {value.dtype}, the metanetwork is {own.dtype}. Convert one of them: "
+                f"model.to({value.dtype}), or {{k: v.to({own.dtype}) for k, v in params.items()}}."
+            )

@@ -1,0 +1,187 @@
+"""One published round: messages, vertex update, edge update, for scale-equivariant models.
+
+Messages go ahead along the weights and, in bidirectional models, back. The products that the published formulation
+repeats on every edge are taken where they belong: those of a vertex once per vertex, the second matrix of an MLP
+after the sum over senders, a map on inputs and outputs only there, and nothing that no later step reads.
+
+Source: arXiv:2406.10685, section 5.
+"""
+
+from typing import final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ...spec import ScaleName
+from .._edges import dense, linear
+from .._equivariant import ReScaleEq
+from ._chain import Chain
+from ._cone import Needed, receivers
+from ._parts import End, VertexMap, mlp, scale_invariants
+from ._presets import Preset
+from ._state import ChainState, Edges
+
+SENDERS = {"ahead": 2, "back": 1}
+"""Axis of an edge tensor ``[b, m, n, c]`` over which the senders of a direction run."""
+
+
+def directions(preset: Preset) -> list[str]:
+    """The directions of messages."""
+    return ["ahead", "back"] if preset.direction == "bidirectional" else ["ahead"]
+
+
+def evolving(preset: Preset) -> dict[str, bool]:
+    """Per direction, whether its edge states change: backward ones do for positive scales only, as published."""
+    return {name: name == "ahead" or preset.group == "positive" for name in directions(preset)}
+
+
+@final
+class Message(nn.Module):
+    """Sums over the senders of maps of (Lin sender) x (Lin edge)."""
+
+    def __init__(self, preset: Preset, context: int) -> None:
+        super().__init__()
+        self.join = ReScaleEq(preset.width)
+        self.map = VertexMap(preset, preset.width, context=context)
+
+    def forward(
+        self,
+        senders: Float[Tensor, "b s c"],
+        e: Edges,
+        dim: int,
+        end: End | None,
+        group: ScaleName,
+        position: Tensor | None,
+    ) -> Float[Tensor, "b v c"]:
+        context = None if position is None else position.unsqueeze(2 - dim)
+        return self.map.total(self.join(senders, e, dim), dim, end, group, context)
+
+
+@final
+class EdgeUpdate(nn.Module):
+    """``(Lin e) * MLP(can x_j, can x_i)``: sender first."""
+
+    def __init__(self, preset: Preset, out: int | None = None) -> None:
+        super().__init__()
+        out = preset.width if out is None else out
+        self.linear = nn.Linear(preset.width, out, bias=False)
+        self.invariants = nn.ModuleDict({**scale_invariants(preset, preset.width)})
+        self.mlp = mlp(preset, 2 * preset.width, out)
+
+    def ends(self, x: Float[Tensor, "b n c"], group: ScaleName) -> tuple[Tensor, Tensor]:
+        """What the first matrix of the MLP reads of vertices as senders, and as receivers with the bias: per vertex."""
+        own = self.mlp.first
+        # Both halves of the matrix read the same invariant: one product of twice the height.
+        both = torch.cat(own.weight.chunk(2, 1))
+        shift = torch.cat([torch.zeros_like(own.bias), own.bias])
+        seen = self.invariants[group].affine(x, both, shift)  # pyright: ignore[reportCallIssue]
+        sender, receiver = seen.chunk(2, -1)
+        return sender, receiver
+
+    def forward(
+        self, e: Edges, sender: Float[Tensor, "b s c"], receiver: Float[Tensor, "b r c"], dim: int
+    ) -> Float[Tensor, "b m n c"]:
+        gate = self.mlp.second(self.mlp.hidden(sender.unsqueeze(3 - dim) + receiver.unsqueeze(dim)))
+        return dense(linear(e, self.linear.weight)) * gate
+
+
+@final
+class Round(nn.Module):
+    """Messages, vertex update and edge update of a scale-equivariant model.
+
+    Args:
+        preset: Chooses the parts.
+        chain: The architecture read.
+        update_edges: Whether edge states change in this round.
+        node_out: Channels of the new vertex states.
+        edge_out: Channels of the new edge states.
+        skip: Whether a linear map of the old vertex states is added.
+    """
+
+    def __init__(
+        self,
+        preset: Preset,
+        chain: Chain,
+        *,
+        update_edges: bool = True,
+        node_out: int | None = None,
+        edge_out: int | None = None,
+        skip: bool = False,
+    ) -> None:
+        super().__init__()
+        self.chain = chain
+        context = preset.width if preset.positions_in_messages else 0
+        self.messages = nn.ModuleDict({name: Message(preset, context) for name in directions(preset)})
+        self.update = VertexMap(preset, (1 + len(self.messages)) * preset.width, node_out, context)
+        changing = [name for name, changes in evolving(preset).items() if changes and update_edges]
+        self.edge_updates = nn.ModuleDict({name: EdgeUpdate(preset, edge_out) for name in changing})
+        self.skip = nn.Linear(preset.width, preset.width, bias=False) if skip else None
+        self.dropout = nn.Dropout(preset.dropout if node_out is None else 0.0)  # never on an operator's changes
+
+    def forward(
+        self, state: ChainState, needed: Needed, group: ScaleName, positions: list[Tensor] | None
+    ) -> ChainState:
+        nodes = self._nodes(state, needed, group, positions)
+        return ChainState(nodes, {name: self._edges(name, state, needed, group) for name in state.edges})
+
+    def _nodes(
+        self, state: ChainState, needed: Needed, group: ScaleName, positions: list[Tensor] | None
+    ) -> list[Tensor | None]:
+        hidden = [layer for layer in self.chain.hidden if layer in needed.nodes]
+        read = {layer: self._read(layer, state, group, positions) for layer in sorted(needed.nodes)}
+        nodes: list[Tensor | None] = [None] * len(self.chain.sizes)
+        batches: list[tuple[list[int], End | None]] = [(hidden, None)] if hidden else []
+        for layer, end in self._ends().items():
+            if layer in needed.nodes:
+                batches.append(([layer], end))
+        for layers, end in batches:
+            context = None
+            if positions is not None:
+                context = torch.cat([positions[i].expand(self.chain.sizes[i], -1) for i in layers])
+            joined = torch.cat([read[i] for i in layers], 1)
+            new = self.update(joined, end, group, context)
+            if self.skip is not None:
+                new = new + self.skip(joined[..., : self.skip.in_features])
+            for layer, value in zip(
+                layers, self.dropout(new).split([self.chain.sizes[i] for i in layers], 1), strict=True
+            ):
+                nodes[layer] = value
+        return nodes
+
+    def _read(self, layer: int, state: ChainState, group: ScaleName, positions: list[Tensor] | None) -> Tensor:
+        """A layer's own states and the messages that arrive there."""
+        own = state.nodes[layer]
+        assert own is not None
+        parts = [own]
+        for name, message in self.messages.items():
+            weight = receivers(name, layer, len(self.chain.sizes))
+            if weight is None:
+                parts.append(torch.zeros_like(own))
+                continue
+            sender = layer - 1 if name == "ahead" else layer + 1
+            position = None if positions is None else positions[sender]
+            end = self._ends().get(layer)
+            parts.append(message(state.nodes[sender], state.edges[name][weight], SENDERS[name], end, group, position))
+        return torch.cat(parts, -1)
+
+    def _edges(self, name: str, state: ChainState, needed: Needed, group: ScaleName) -> list[Edges | None]:
+        old = state.edges[name]
+        if name not in self.edge_updates:
+            return old
+        update: EdgeUpdate = self.edge_updates[name]  # pyright: ignore[reportAssignmentType]
+        wanted = needed.edges.get(name, frozenset())
+        layers = sorted({layer for weight in wanted for layer in (weight, weight + 1)})
+        if not layers:
+            return [None] * len(old)
+        seen = torch.cat([state.nodes[i] for i in layers], 1)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        sizes = [self.chain.sizes[i] for i in layers]
+        senders, arriving = (dict(zip(layers, part.split(sizes, 1), strict=True)) for part in update.ends(seen, group))
+        edges: list[Edges | None] = [None] * len(old)
+        for weight in sorted(wanted):
+            sender, receiver = (weight, weight + 1) if name == "ahead" else (weight + 1, weight)
+            edges[weight] = update(old[weight], senders[sender], arriving[receiver], SENDERS[name])
+        return edges
+
+    def _ends(self) -> dict[int, End]:
+        return {0: "input", len(self.chain.sizes) - 1: "output"}
