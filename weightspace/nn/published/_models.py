@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..._errors import SpecError
 from ..._types import Params
-from ...gauge import change_from_normal_form, normal_form
+from ...gauge import NeuronGauge, change_from_normal_form, normal_form
 from ...spec import ScaleName, SymmetrySpec
 from .._checks import check_dtype, check_sizes
 from .._economy import Recomputable
@@ -89,11 +89,25 @@ class PublishedFunctional(nn.Module):
         self.backbone = PublishedBackbone(preset, spec, last, operator=False)
 
     def forward(self, params: Mapping[str, Tensor]) -> Float[Tensor, "b o"]:
+        state, _ = self._last(params)
+        return self.readout(state, self.group)
+
+    def states(self, params: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Final vertex states ``[b, n, c]`` by space, of the spaces that the read-out depends on.
+
+        A scale that acts on a hidden neuron acts on its state.
+        """
+        state, gauge = self._last(params)
+        found = zip(self.backbone.chain.spaces, state.nodes, strict=True)
+        return {name: x if gauge is None else x * gauge[name].unsqueeze(-1) for name, x in found if x is not None}
+
+    def _last(self, params: Mapping[str, Tensor]) -> tuple[ChainState, NeuronGauge | None]:
         self.spec.check(params)
         check_dtype(params, self.backbone.embed.vertex.weight)
+        gauge = None
         if self.in_normal_form:
-            params, _ = normal_form(params, self.spec)
-        return self.readout(self.backbone(params, self.group), self.group)
+            params, gauge = normal_form(params, self.spec)
+        return self.backbone(params, self.group), gauge
 
 
 @final
