@@ -4,31 +4,37 @@ The first states of scalar weights are such products, and so are the messages ma
 the shared vectors, once per neuron instead of once per edge (``F.linear(w * u) = w * F.linear(u)``).
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import final
 
-import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
+
+from ._linear import matmul
+
+Join = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+"""Numbers ``[r, 1]`` times the shared vectors, plus a shift if there is one: written out, ``[r, c]``."""
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Outer:
-    """Vectors ``number * vector`` on edges ``[b, m, n, c]``, never written out.
+    """Vectors ``number * vector`` on edges, never written out.
 
     Attributes:
-        number: ``[b, m, n, 1]``.
-        vector: ``[b, m, n, c]``, with size 1 along every axis on which it does not depend.
+        number: One per edge, ``[r, 1]``.
+        vector: Shared, ``[..., c]``.
+        join: How numbers and vectors meet.
     """
 
     number: Tensor
     vector: Tensor
+    join: Join
 
-    def dense(self) -> Float[Tensor, "b m n c"]:
-        """The vectors, written out."""
-        return self.number * self.vector
+    def dense(self, shift: Tensor | None = None) -> Float[Tensor, "r c"]:
+        """The vectors plus a shift, written out."""
+        return self.join(self.number, self.vector, shift)
 
 
 @final
@@ -37,7 +43,7 @@ class Kernels:
     """Vectors ``matrix @ kernel`` on edges: ``k`` numbers per edge and one matrix for all of them.
 
     Attributes:
-        kernel: ``[b, m, n, k]``.
+        kernel: ``[r, k]``.
         matrix: ``[c, k]``.
     """
 
@@ -48,24 +54,20 @@ class Kernels:
 def linear(x: Tensor | Outer | Kernels, weight: Float[Tensor, "o c"]) -> Tensor | Outer:
     """``x`` with the matrix applied to every vector; an :class:`Outer` stays one."""
     if isinstance(x, Outer):
-        return Outer(x.number, F.linear(x.vector, weight))
+        return replace(x, vector=matmul(x.vector, weight))
     if isinstance(x, Kernels):
-        return F.linear(x.kernel, weight @ x.matrix)
-    return F.linear(x, weight)
+        return matmul(x.kernel, weight @ x.matrix)
+    return matmul(x, weight)
 
 
 def affine(x: Tensor | Outer | Kernels, weight: Float[Tensor, "o c"], shift: Tensor) -> Tensor:
     """The matrix applied to every vector, plus ``shift``, which broadcasts; written out."""
     if isinstance(x, Outer):
-        return torch.addcmul(shift, x.number, F.linear(x.vector, weight))
+        out = replace(x, vector=matmul(x.vector, weight))
+        return out.dense(shift) if shift.ndim == 1 else out.dense() + shift
     if isinstance(x, Kernels):
         x, weight = x.kernel, weight @ x.matrix
-    return F.linear(x, weight, shift) if shift.ndim == 1 else F.linear(x, weight) + shift
-
-
-def times(x: Tensor | Outer, factor: Tensor) -> Tensor | Outer:
-    """``x`` times a factor per neuron, channel by channel; an :class:`Outer` stays one."""
-    return Outer(x.number, x.vector * factor) if isinstance(x, Outer) else x * factor
+    return matmul(x, weight, shift) if shift.ndim == 1 else matmul(x, weight) + shift
 
 
 def dense(x: Tensor | Outer) -> Tensor:

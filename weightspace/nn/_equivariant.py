@@ -14,8 +14,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..spec import ScaleName
-from ._edges import Kernels, Outer, affine, linear, times
+from ._activation import activate
+from ._edges import Kernels, Outer, affine
 from ._invariant import Invariant, SignInvariant, invariant
+from ._linear import matmul
 
 
 @final
@@ -38,12 +40,16 @@ class Mlp(nn.Module):
         self.second = nn.Linear(hidden, out)
 
     def forward(self, x: Tensor | Outer | Kernels, context: Tensor | None = None) -> Tensor:
-        return self.second(self.hidden(affine(x, *self.reader(context))))
+        return self.last(self.hidden(affine(x, *self.reader(context))))
 
     def total(self, x: Tensor | Outer | Kernels, dim: int, context: Tensor | None = None) -> Tensor:
         """The sum of the outputs over the senders ``dim``; the second product runs once per receiver."""
         hidden = self.hidden(affine(x, *self.reader(context)))
         return F.linear(hidden.sum(dim), self.second.weight, hidden.shape[dim] * self.second.bias)
+
+    def last(self, hidden: Float[Tensor, "*b h"]) -> Float[Tensor, "*b o"]:
+        """The second linear map."""
+        return matmul(hidden, self.second.weight, self.second.bias)
 
     def reader(self, context: Tensor | None) -> tuple[Float[Tensor, "h c"], Tensor]:
         """The first matrix as far as it reads features, and a shift: the bias and what it reads of a context."""
@@ -55,7 +61,7 @@ class Mlp(nn.Module):
 
     def hidden(self, z: Float[Tensor, "*b h"]) -> Float[Tensor, "*b h"]:
         """Hidden units, from what the first matrix gives."""
-        return self.dropout(F.silu(self.norm(z)))
+        return self.dropout(activate(z, self.norm))
 
 
 @final
@@ -68,7 +74,7 @@ class ScaleInv(nn.Module):
         self.mlp = mlp
 
     def forward(self, x: Tensor | Outer, context: Tensor | None = None) -> Tensor:
-        return self.mlp.second(self._hidden(x, context))
+        return self.mlp.last(self._hidden(x, context))
 
     def total(self, x: Tensor | Outer, dim: int, context: Tensor | None = None) -> Tensor:
         """The sum of the outputs over ``dim``; the second product runs after it."""
@@ -105,10 +111,10 @@ class ReScaleEq(nn.Module):
         self.node = nn.Linear(width, width, bias=False)
         self.edge = nn.Linear(width, width, bias=False)
 
-    def forward(self, x: Float[Tensor, "b s c"], e: Tensor | Outer | Kernels, dim: int) -> Tensor | Outer:
+    def forward(self, x: Float[Tensor, "b s c"], e: Float[Tensor, "b m n c"], dim: int) -> Float[Tensor, "b m n c"]:
         """Products on every edge; ``dim`` is the axis of ``e`` that runs over the senders ``x``."""
         # The sender's product is taken once per node, before it meets the edges.
-        return times(linear(e, self.edge.weight), self.node(x).unsqueeze(3 - dim))
+        return self.edge(e) * self.node(x).unsqueeze(3 - dim)
 
 
 def vertex_map(width: int, hidden: int, out: int, group: ScaleName, sign: SignInvariant) -> Mlp | ScaleEq:

@@ -4,6 +4,7 @@ Each takes the whole channel vector of a node or a message, on which a group ele
 joins the invariant with the linear map that reads it, which is cheaper than one after the other.
 """
 
+from dataclasses import replace
 from typing import Literal, final
 
 import torch.nn.functional as F
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from ..gauge import reciprocal_or_zero, safe_norm
 from ..spec import NeuronSpace, ScaleName
+from ._activation import activate
 from ._edges import Outer, affine, dense, linear
 
 SignInvariant = Literal["absolute", "symmetrized", "none"]
@@ -45,7 +47,7 @@ class Absolute(nn.Module):
     def affine(self, x: Tensor | Outer, weight: Float[Tensor, "o c"], shift: Tensor) -> Tensor:
         """``F.linear(self(x), weight) + shift``."""
         if isinstance(x, Outer):
-            return affine(Outer(x.number.abs(), x.vector.abs()), weight, shift)
+            return affine(replace(x, number=x.number.abs(), vector=x.vector.abs()), weight, shift)
         return affine(x.abs(), weight, shift)
 
 
@@ -80,7 +82,7 @@ class Symmetrized(nn.Module):
     def _hidden(self, x: Tensor | Outer) -> Tensor:
         # Both terms share the product with the first matrix, and the second is linear: two products, not four.
         odd = dense(linear(x, self.first.weight))
-        both = F.silu(self.norm(self.first.bias + odd)) + F.silu(self.norm(self.first.bias - odd))
+        both = activate(self.first.bias + odd, self.norm) + activate(self.first.bias - odd, self.norm)
         return self.dropout(both)
 
 
@@ -108,7 +110,7 @@ class UnitNorm(nn.Module):
     def affine(self, x: Tensor | Outer, weight: Float[Tensor, "o c"], shift: Tensor) -> Tensor:
         """``F.linear(self(x), weight) + shift``."""
         if isinstance(x, Outer):
-            return affine(Outer(x.number.sign(), self(x.vector)), weight, shift)
+            return affine(replace(x, number=x.number.sign(), vector=self(x.vector)), weight, shift)
         return affine(self(x), weight, shift)
 
 

@@ -52,10 +52,11 @@ class PublishedBackbone(Recomputable):
 
     def forward(self, params: Mapping[str, Tensor], group: ScaleName) -> ChainState:
         biases, kernels = self.chain.read(params)
-        edges = self.embed.edges_of(kernels)
-        streams = dict.fromkeys(self.directions, edges)
-        if self.backward_kernels is not None:
-            streams["back"] = self.embed.edges_of([self.backward_kernels(kernel) for kernel in kernels])
+        streams = {}
+        for name in self.directions:
+            changed = self.backward_kernels if name == "back" else None
+            read = kernels if changed is None else [changed(kernel) for kernel in kernels]
+            streams[name] = self.embed.edges_of(read, name)
         positions = self.embed.positions() if self.reads_positions else None
         state = ChainState(self.embed.nodes_of(biases, kernels[0]), streams)
         steps = [(one, needed, group, positions) for one, needed in zip(self.rounds, self.needed, strict=True)]

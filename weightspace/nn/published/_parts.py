@@ -6,16 +6,20 @@ Hidden vertices need scale-equivariant maps; at inputs and outputs nothing acts 
 from typing import Literal, final
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from ...spec import ScaleName
-from .._edges import Outer, dense, linear
+from .._edges import Kernels, Outer, affine, dense, linear
 from .._equivariant import Mlp, ScaleInv
 from .._invariant import Absolute, Invariant, Symmetrized, UnitNorm
 from ._presets import Preset
+from ._rows import Block, total, total_product
 
 End = Literal["input", "output"]
+Edges = Tensor | Outer | Kernels
+"""Edge vectors as rows, written out or not."""
 
 
 def mlp(preset: Preset, width: int, out: int | None = None) -> Mlp:
@@ -58,12 +62,12 @@ class GatedEnds(nn.Module):
         super().__init__()
         self.mlp = mlp(preset, width + context, out)
 
-    def forward(self, x: Tensor | Outer, _: End, mapped: nn.Linear, context: Tensor | None) -> Tensor:
-        return dense(linear(x, mapped.weight)) * self.mlp(x, context)
+    def forward(self, x: Tensor, _: End, mapped: nn.Linear, context: Tensor | None) -> Tensor:
+        return mapped(x) * self.mlp(x, context)
 
-    def total(self, x: Tensor | Outer, dim: int, end: End, mapped: nn.Linear, context: Tensor | None) -> Tensor:
-        """The sum over the senders ``dim``."""
-        return self(x, end, mapped, context).sum(dim)
+    def total(self, x: Edges, block: Block, _: End, mapped: nn.Linear, context: Tensor | None) -> Tensor:
+        """The sum over the senders of every receiver."""
+        return total_product(dense(linear(x, mapped.weight)), self.mlp(x, context), block)
 
 
 @final
@@ -76,12 +80,13 @@ class FreeEnds(nn.Module):
         second = mlp(preset, width + context, out) if preset.io == "separate" else first
         self.mlps = nn.ModuleDict({"input": first, "output": second})
 
-    def forward(self, x: Tensor | Outer, end: End, _: nn.Linear, context: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, end: End, _: nn.Linear, context: Tensor | None) -> Tensor:
         return self.mlps[end](x, context)
 
-    def total(self, x: Tensor | Outer, dim: int, end: End, _: nn.Linear, context: Tensor | None) -> Tensor:
-        """The sum over the senders ``dim``."""
-        return self.mlps[end].total(x, dim, context)  # pyright: ignore[reportCallIssue]
+    def total(self, x: Edges, block: Block, end: End, _: nn.Linear, context: Tensor | None) -> Tensor:
+        """The sum over the senders of every receiver."""
+        own: Mlp = self.mlps[end]  # pyright: ignore[reportAssignmentType]
+        return total_hidden(own, own.hidden(affine(x, *own.reader(context))), block)
 
 
 @final
@@ -102,18 +107,28 @@ class VertexMap(nn.Module):
         self.gates = gates(preset, width, out, context)
         self.ends = (GatedEnds if preset.io == "gated" else FreeEnds)(preset, width, out, context)
 
-    def forward(self, x: Tensor | Outer, end: End | None, group: ScaleName, context: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Float[Tensor, "b n c"], end: End | None, group: ScaleName, context: Tensor | None = None
+    ) -> Float[Tensor, "b n o"]:
         if end is not None:
             return self.ends(x, end, self.linear, context)
-        return dense(linear(x, self.linear.weight)) * self.gates[group](x, context)
+        return self.linear(x) * self.gates[group](x, context)
 
     def total(
-        self, x: Tensor | Outer, dim: int, end: End | None, group: ScaleName, context: Tensor | None = None
+        self, x: Edges, block: Block, end: End | None, group: ScaleName, context: Tensor | None = None
     ) -> Float[Tensor, "b v o"]:
-        """The sum over the senders ``dim`` of the map of messages ``[b, m, n, c]``."""
+        """The sum over the senders of every receiver of the map of messages."""
         if end is not None:
-            return self.ends.total(x, dim, end, self.linear, context)
-        return self(x, None, group, context).sum(dim)
+            return self.ends.total(x, block, end, self.linear, context)
+        return total_product(dense(linear(x, self.linear.weight)), self.gates[group](x, context), block)
+
+
+def total_hidden(mlp: Mlp, hidden: Float[Tensor, "r h"], block: Block) -> Float[Tensor, "b v o"]:
+    """The sum over the senders of every receiver of an MLP with these hidden units; its second product runs per
+    receiver."""
+    summed = total(hidden, block)
+    counts = [float(s) for s, r in zip(block.senders, block.receivers, strict=True) for _ in range(r)]
+    return F.linear(summed, mlp.second.weight) + summed.new_tensor(counts).unsqueeze(1) * mlp.second.bias
 
 
 def positions(num: int, width: int) -> nn.Parameter:

@@ -3,9 +3,11 @@
 Source: arXiv:2406.10685, the GMN baseline of its tables.
 """
 
+from dataclasses import replace
 from typing import final
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -13,10 +15,11 @@ from ...spec import ScaleName
 from .._edges import affine
 from ._chain import Chain
 from ._cone import Needed, receivers
-from ._parts import mlp
+from ._parts import mlp, total_hidden
 from ._presets import Preset
-from ._rounds import SENDERS, directions
-from ._state import ChainState, Edges
+from ._rounds import directions, receiver_of, sender_of
+from ._rows import of_ends
+from ._state import ChainState, Segment
 
 
 @final
@@ -27,8 +30,10 @@ class PlainMessage(nn.Module):
         super().__init__()
         self.mlp = mlp(preset, 2 * preset.width)
 
-    def forward(self, senders: Float[Tensor, "b s c"], e: Edges, dim: int) -> Float[Tensor, "b v c"]:
-        return self.mlp.total(e, dim, senders.unsqueeze(3 - dim))
+    def forward(self, senders: Float[Tensor, "b s c"], segment: Segment) -> Float[Tensor, "b v c"]:
+        weight, seen = self.mlp.reader(senders)
+        hidden = self.mlp.hidden(affine(segment.value, weight, of_ends(seen, None, segment.block)))
+        return total_hidden(self.mlp, hidden, segment.block)
 
 
 @final
@@ -39,13 +44,11 @@ class PlainEdgeUpdate(nn.Module):
         super().__init__()
         self.mlp = mlp(preset, 3 * preset.width, out)
 
-    def forward(
-        self, e: Edges, sender: Float[Tensor, "b n c"], receiver: Float[Tensor, "b m c"]
-    ) -> Float[Tensor, "b m n c"]:
+    def forward(self, segment: Segment, sender: Float[Tensor, "b s c"], receiver: Float[Tensor, "b r c"]) -> Segment:
         of_edge, of_sender, of_receiver = self.mlp.first.weight.chunk(3, 1)
-        ends = nn.functional.linear(sender, of_sender, self.mlp.first.bias).unsqueeze(1)
-        ends = ends + nn.functional.linear(receiver, of_receiver).unsqueeze(2)
-        return self.mlp.second(self.mlp.hidden(affine(e, of_edge, ends)))
+        seen = F.linear(sender, of_sender, self.mlp.first.bias)
+        ends = of_ends(seen, F.linear(receiver, of_receiver), segment.block)
+        return replace(segment, value=self.mlp.last(self.mlp.hidden(affine(segment.value, of_edge, ends))))
 
 
 @final
@@ -71,35 +74,37 @@ class PlainRound(nn.Module):
         self.dropout = nn.Dropout(preset.dropout if node_out is None else 0.0)
 
     def forward(self, state: ChainState, needed: Needed, _: ScaleName, __: list[Tensor] | None) -> ChainState:
-        nodes: list[Tensor | None] = [None] * len(self.chain.sizes)
         layers = sorted(needed.nodes)
-        joined = torch.cat([self._read(layer, state) for layer in layers], 1)
-        new = self.update(joined)
+        sizes = [self.chain.sizes[i] for i in layers]
+        own = state.of(layers)
+        new = self.update(torch.cat([own, *self._arrived(state, layers)], -1))
         if self.skip is not None:
-            new = new + self.skip(joined[..., : self.skip.in_features])
-        new = self.dropout(new).split([self.chain.sizes[i] for i in layers], 1)
-        for layer, value in zip(layers, new, strict=True):
+            new = new + self.skip(own)
+        nodes: list[Tensor | None] = [None] * len(self.chain.sizes)
+        for layer, value in zip(layers, self.dropout(new).split(sizes, 1), strict=True):
             nodes[layer] = value
-        edges = dict(state.edges)
-        for name, update in self.edge_updates.items():
-            old = state.edges[name]
-            edges[name] = [
-                update(e, state.nodes[i], state.nodes[i + 1]) if i in needed.edges[name] else None
-                for i, e in enumerate(old)
-            ]
+        edges = {name: self._edges(name, state, needed) for name in state.edges}
         return ChainState(nodes, edges)
 
-    def _read(self, layer: int, state: ChainState) -> Tensor:
-        own = state.nodes[layer]
-        assert own is not None
-        parts = [own]
+    def _arrived(self, state: ChainState, layers: list[int]) -> list[Tensor]:
+        """Per direction, what arrives at the layers."""
+        result = []
         for name, message in self.messages.items():
-            weight = receivers(name, layer, len(self.chain.sizes))
-            sender = layer - 1 if name == "ahead" else layer + 1
-            got = (
-                torch.zeros_like(own)
-                if weight is None
-                else message(state.nodes[sender], state.edges[name][weight], SENDERS[name])
-            )
-            parts.append(got)
-        return torch.cat(parts, -1)
+            read = {layer: receivers(name, layer, len(self.chain.sizes)) for layer in layers}
+            segment = state.edges[name][0].pick({weight for weight in read.values() if weight is not None})
+            got: dict[int, Tensor] = {}
+            if segment is not None:
+                sums = message(state.of(sender_of(name, w) for w in segment.weights), segment)
+                each = zip(segment.weights, sums.split(segment.block.receivers, 1), strict=True)
+                got = {receiver_of(name, w): x for w, x in each}
+            result.append(torch.cat([got[i] if i in got else torch.zeros_like(state.of([i])) for i in layers], 1))
+        return result
+
+    def _edges(self, name: str, state: ChainState, needed: Needed) -> list[Segment]:
+        if name not in self.edge_updates:
+            return state.edges[name]
+        segment = state.edges[name][0].pick(needed.edges.get(name, frozenset()))
+        if segment is None:
+            return []
+        senders = state.of(sender_of(name, w) for w in segment.weights)
+        return [self.edge_updates[name](segment, senders, state.of(receiver_of(name, w) for w in segment.weights))]

@@ -89,9 +89,8 @@ class Steps(nn.Module):
 
     def forward(self, state: ChainState) -> tuple[list[Tensor], list[Tensor]]:
         biases = [_present(x) * step for x, step in zip(state.nodes[1:], self.biases, strict=True)]
-        edges = state.edges["ahead"]
-        kernels = [e * step for e, step in zip(edges, self.weights, strict=True)]  # pyright: ignore[reportOperatorIssue]
-        return biases, kernels  # pyright: ignore[reportReturnType]
+        kernels = {w: e for one in state.edges["ahead"] for w, e in zip(one.weights, one.kernels(), strict=True)}
+        return biases, [kernels[number] * step for number, step in enumerate(self.weights)]
 
 
 def _present(x: Tensor | None) -> Tensor:

@@ -7,6 +7,7 @@ after the sum over senders, a map on inputs and outputs only there, and nothing 
 Source: arXiv:2406.10685, section 5.
 """
 
+from dataclasses import replace
 from typing import final
 
 import torch
@@ -14,16 +15,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ...spec import ScaleName
-from .._edges import dense, linear
+from .._edges import Outer, dense, linear
 from .._equivariant import ReScaleEq
 from ._chain import Chain
 from ._cone import Needed, receivers
 from ._parts import End, VertexMap, mlp, scale_invariants
 from ._presets import Preset
-from ._state import ChainState, Edges
-
-SENDERS = {"ahead": 2, "back": 1}
-"""Axis of an edge tensor ``[b, m, n, c]`` over which the senders of a direction run."""
+from ._rows import of_ends, times_senders
+from ._state import ChainState, Segment, outer
 
 
 def directions(preset: Preset) -> list[str]:
@@ -46,16 +45,13 @@ class Message(nn.Module):
         self.map = VertexMap(preset, preset.width, context=context)
 
     def forward(
-        self,
-        senders: Float[Tensor, "b s c"],
-        e: Edges,
-        dim: int,
-        end: End | None,
-        group: ScaleName,
-        position: Tensor | None,
+        self, senders: Float[Tensor, "b s c"], segment: Segment, group: ScaleName, position: Tensor | None
     ) -> Float[Tensor, "b v c"]:
-        context = None if position is None else position.unsqueeze(2 - dim)
-        return self.map.total(self.join(senders, e, dim), dim, end, group, context)
+        block = segment.block
+        e, x = linear(segment.value, self.join.edge.weight), self.join.node(senders)
+        product = outer(e.number, e.vector * x, block) if isinstance(e, Outer) else times_senders(e, x, block)
+        context = None if position is None else of_ends(position.unsqueeze(0), None, block)
+        return self.map.total(product, block, segment.end, group, context)
 
 
 @final
@@ -79,11 +75,9 @@ class EdgeUpdate(nn.Module):
         sender, receiver = seen.chunk(2, -1)
         return sender, receiver
 
-    def forward(
-        self, e: Edges, sender: Float[Tensor, "b s c"], receiver: Float[Tensor, "b r c"], dim: int
-    ) -> Float[Tensor, "b m n c"]:
-        gate = self.mlp.second(self.mlp.hidden(sender.unsqueeze(3 - dim) + receiver.unsqueeze(dim)))
-        return dense(linear(e, self.linear.weight)) * gate
+    def forward(self, segment: Segment, sender: Float[Tensor, "b s c"], receiver: Float[Tensor, "b r c"]) -> Segment:
+        gate = self.mlp.last(self.mlp.hidden(of_ends(sender, receiver, segment.block)))
+        return replace(segment, value=dense(linear(segment.value, self.linear.weight)) * gate)
 
 
 @final
@@ -129,7 +123,7 @@ class Round(nn.Module):
         self, state: ChainState, needed: Needed, group: ScaleName, positions: list[Tensor] | None
     ) -> list[Tensor | None]:
         hidden = [layer for layer in self.chain.hidden if layer in needed.nodes]
-        read = {layer: self._read(layer, state, group, positions) for layer in sorted(needed.nodes)}
+        arrived = self._arrived(state, needed, group, positions)
         nodes: list[Tensor | None] = [None] * len(self.chain.sizes)
         batches: list[tuple[list[int], End | None]] = [(hidden, None)] if hidden else []
         for layer, end in self._ends().items():
@@ -139,33 +133,42 @@ class Round(nn.Module):
             context = None
             if positions is not None:
                 context = torch.cat([positions[i].expand(self.chain.sizes[i], -1) for i in layers])
-            joined = torch.cat([read[i] for i in layers], 1)
+            own = state.of(layers)
+            parts = [own]
+            for name in self.messages:
+                got = [arrived.get((name, i)) for i in layers]
+                # Nothing arrives at inputs going ahead, nor at outputs going back.
+                parts.append(torch.zeros_like(own) if None in got else torch.cat(got, 1))  # pyright: ignore[reportArgumentType, reportCallIssue]
+            joined = torch.cat(parts, -1)
             new = self.update(joined, end, group, context)
             if self.skip is not None:
-                new = new + self.skip(joined[..., : self.skip.in_features])
+                new = new + self.skip(own)
             for layer, value in zip(
                 layers, self.dropout(new).split([self.chain.sizes[i] for i in layers], 1), strict=True
             ):
                 nodes[layer] = value
         return nodes
 
-    def _read(self, layer: int, state: ChainState, group: ScaleName, positions: list[Tensor] | None) -> Tensor:
-        """A layer's own states and the messages that arrive there."""
-        own = state.nodes[layer]
-        assert own is not None
-        parts = [own]
+    def _arrived(
+        self, state: ChainState, needed: Needed, group: ScaleName, positions: list[Tensor] | None
+    ) -> dict[tuple[str, int], Tensor]:
+        """Messages by direction and layer."""
+        arrived: dict[tuple[str, int], Tensor] = {}
         for name, message in self.messages.items():
-            weight = receivers(name, layer, len(self.chain.sizes))
-            if weight is None:
-                parts.append(torch.zeros_like(own))
-                continue
-            sender = layer - 1 if name == "ahead" else layer + 1
-            position = None if positions is None else positions[sender]
-            end = self._ends().get(layer)
-            parts.append(message(state.nodes[sender], state.edges[name][weight], SENDERS[name], end, group, position))
-        return torch.cat(parts, -1)
+            read = {w for layer in needed.nodes if (w := receivers(name, layer, len(self.chain.sizes))) is not None}
+            for whole in state.edges[name]:
+                segment = whole.pick(read)
+                if segment is None:
+                    continue
+                senders = [sender_of(name, weight) for weight in segment.weights]
+                position = None
+                if positions is not None:
+                    position = torch.cat([positions[i].expand(self.chain.sizes[i], -1) for i in senders])
+                got = message(state.of(senders), segment, group, position).split(segment.block.receivers, 1)
+                arrived |= {(name, receiver_of(name, w)): x for w, x in zip(segment.weights, got, strict=True)}
+        return arrived
 
-    def _edges(self, name: str, state: ChainState, needed: Needed, group: ScaleName) -> list[Edges | None]:
+    def _edges(self, name: str, state: ChainState, needed: Needed, group: ScaleName) -> list[Segment]:
         old = state.edges[name]
         if name not in self.edge_updates:
             return old
@@ -173,15 +176,27 @@ class Round(nn.Module):
         wanted = needed.edges.get(name, frozenset())
         layers = sorted({layer for weight in wanted for layer in (weight, weight + 1)})
         if not layers:
-            return [None] * len(old)
-        seen = torch.cat([state.nodes[i] for i in layers], 1)  # pyright: ignore[reportArgumentType, reportCallIssue]
+            return []
         sizes = [self.chain.sizes[i] for i in layers]
-        senders, arriving = (dict(zip(layers, part.split(sizes, 1), strict=True)) for part in update.ends(seen, group))
-        edges: list[Edges | None] = [None] * len(old)
-        for weight in sorted(wanted):
-            sender, receiver = (weight, weight + 1) if name == "ahead" else (weight + 1, weight)
-            edges[weight] = update(old[weight], senders[sender], arriving[receiver], SENDERS[name])
-        return edges
+        seen = (dict(zip(layers, part.split(sizes, 1), strict=True)) for part in update.ends(state.of(layers), group))
+        sending, receiving = seen
+        new = []
+        for segment in (one.pick(wanted) for one in old):
+            if segment is not None:
+                senders = torch.cat([sending[sender_of(name, w)] for w in segment.weights], 1)
+                others = torch.cat([receiving[receiver_of(name, w)] for w in segment.weights], 1)
+                new.append(update(segment, senders, others))
+        return new
 
     def _ends(self) -> dict[int, End]:
         return {0: "input", len(self.chain.sizes) - 1: "output"}
+
+
+def sender_of(direction: str, weight: int) -> int:
+    """The layer from which messages pass a weight."""
+    return weight if direction == "ahead" else weight + 1
+
+
+def receiver_of(direction: str, weight: int) -> int:
+    """The layer at which they arrive."""
+    return weight + 1 if direction == "ahead" else weight

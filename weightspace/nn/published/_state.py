@@ -1,17 +1,67 @@
 """First states of the published models: projected biases and kernels, marked by learned positions."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Set
+from dataclasses import dataclass, replace
 from typing import final
 
+import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from .._edges import Kernels, Outer
+from .._edges import Kernels, Outer, dense
 from ._chain import Chain
-from ._parts import positions
+from ._parts import Edges, End, positions
 from ._presets import Preset
+from ._rows import Block, times_senders
 
-Edges = Tensor | Outer | Kernels
+SENDERS = {"ahead": 2, "back": 1}
+"""Axis of an edge tensor ``[b, m, n, c]`` over which the senders of a direction run."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """Edge states of some weights whose receivers are of one kind.
+
+    Attributes:
+        weights: By number; their rows lie one below another in this order.
+        block: How.
+        value: Rows, written out or not.
+        end: Whether the receivers are inputs or outputs; ``None`` for hidden vertices.
+    """
+
+    weights: tuple[int, ...]
+    block: Block
+    value: Edges
+    end: End | None
+
+    def kernels(self) -> list[Tensor]:
+        """The states of every weight, ``[b, m, n, k]``, once they are written out."""
+        assert isinstance(self.value, Tensor)
+        return self.block.split(self.value)
+
+    def pick(self, wanted: Set[int]) -> "Segment | None":
+        """The same for some of its weights; ``None`` if there are none."""
+        places = [place for place, weight in enumerate(self.weights) if weight in wanted]
+        if len(places) in (0, len(self.weights)):
+            return self if places else None
+        block = replace(self.block, shapes=tuple(self.block.shapes[place] for place in places))
+        return Segment(tuple(self.weights[place] for place in places), block, self._picked(places, block), self.end)
+
+    def _picked(self, places: list[int], block: Block) -> Edges:
+        def rows(x: Tensor) -> Tensor:
+            parts = x.split(self.block.sizes)
+            return torch.cat([parts[place] for place in places])
+
+        if isinstance(self.value, Outer):
+            vector = self.value.vector
+            if vector.shape[1] > 1:
+                vector = torch.cat([vector.split(self.block.senders, 1)[place] for place in places], 1)
+            return outer(rows(self.value.number), vector, block)
+        if isinstance(self.value, Kernels):
+            return replace(self.value, kernel=rows(self.value.kernel))
+        return rows(self.value)
 
 
 @final
@@ -21,11 +71,26 @@ class ChainState:
 
     Attributes:
         nodes: Per layer ``[b, n, c]``; ``None`` where no later step reads them.
-        edges: Per direction and weight ``[b, m, n, c]``; ``None`` where no later step reads them.
+        edges: Per direction of messages, those that some later step reads.
     """
 
     nodes: list[Tensor | None]
-    edges: dict[str, list[Edges | None]]
+    edges: dict[str, list[Segment]]
+
+    def of(self, layers: Iterable[int]) -> Float[Tensor, "b n c"]:
+        """The vertices of some layers, one layer after another."""
+        return torch.cat([self.nodes[layer] for layer in layers], 1)  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+
+def outer(number: Float[Tensor, "r 1"], vector: Float[Tensor, "_ s c"], block: Block) -> Outer:
+    """A number per edge times the vector of its sender; one vector may stand for all senders."""
+
+    def join(numbers: Tensor, vectors: Tensor, shift: Tensor | None) -> Tensor:
+        if vectors.shape[:2] == (1, 1):
+            vectors = vectors.expand(1, sum(block.senders), -1)
+        return times_senders(numbers, vectors, block, shift)
+
+    return Outer(number, vector, join)
 
 
 @final
@@ -86,24 +151,35 @@ class Embed(nn.Module):
             nodes.append(self.vertex(bias) + position if added else self.vertex(bias) * position)
         return nodes
 
-    def edges_of(self, kernels: list[Tensor]) -> list[Edges | None]:
-        """Kernels ``[b, m, n, k]`` as features; not written out where rounds can do without."""
-        matrix = self.edge.weight
-        if self.edge_positions is None:
-            return [_edges(kernel, matrix) for kernel in kernels]
-        marks = self.edge_positions()
+    def edges_of(self, kernels: list[Tensor], direction: str) -> list[Segment]:
+        """Kernels ``[b, m, n, k]`` as features, as messages of a direction read them."""
+        last = len(kernels) - 1
         if self.added:
-            return [F.linear(k, matrix) + mark for k, mark in zip(kernels, marks, strict=True)]
-        return [_marked(kernel, matrix, mark) for kernel, mark in zip(kernels, marks, strict=True)]
+            kinds: list[tuple[tuple[int, ...], End | None]] = [(tuple(range(last + 1)), None)]
+        elif direction == "ahead":
+            kinds = [(tuple(range(last)), None), ((last,), "output")]
+        else:
+            kinds = [((0,), "input"), (tuple(range(1, last + 1)), None)]
+        return [self._segment(weights, [kernels[w] for w in weights], direction, end) for weights, end in kinds]
 
+    def _segment(self, weights: tuple[int, ...], kernels: list[Tensor], direction: str, end: End | None) -> Segment:
+        shapes = tuple((kernel.shape[1], kernel.shape[2]) for kernel in kernels)
+        block = Block(len(kernels[0]), shapes, SENDERS[direction])
+        rows = torch.cat([kernel.flatten(0, 2) for kernel in kernels])
+        value: Edges = Kernels(rows, self.edge.weight)
+        if rows.shape[1] == 1:
+            value = outer(rows, self.edge.weight.view(1, 1, -1), block)
+        if self.edge_positions is not None:
+            value = self._marked(value, [self.edge_positions()[w] for w in weights], block)
+        return Segment(weights, block, value, end)
 
-def _edges(kernel: Tensor, matrix: Tensor) -> Outer | Kernels:
-    if kernel.shape[-1] == 1:
-        return Outer(kernel, matrix.view(1, 1, 1, -1))
-    return Kernels(kernel, matrix)
-
-
-def _marked(kernel: Tensor, matrix: Tensor, mark: Tensor) -> Edges:
-    if kernel.shape[-1] == 1:
-        return Outer(kernel, matrix.view(1, 1, 1, -1) * mark)
-    return F.linear(kernel, matrix) * mark
+    def _marked(self, value: Edges, marks: list[Tensor], block: Block) -> Edges:
+        by_sender = all(mark.shape[2 - block.dim] == 1 for mark in marks) and not self.added
+        if by_sender and isinstance(value, Outer):
+            sizes = zip(marks, block.senders, strict=True)
+            vectors = [mark.squeeze(2 - block.dim).expand(size, -1) for mark, size in sizes]
+            return outer(value.number, value.vector * torch.cat(vectors).unsqueeze(0), block)
+        rows = dense(value) if isinstance(value, Outer) else F.linear(value.kernel, value.matrix)  # pyright: ignore[reportAttributeAccessIssue]
+        each = zip(marks, block.shapes, strict=True)
+        spread = [mark.expand(block.num, *shape, -1).flatten(0, 2) for mark, shape in each]
+        return rows + torch.cat(spread) if self.added else rows * torch.cat(spread)
