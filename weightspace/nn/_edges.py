@@ -14,7 +14,7 @@ from torch import Tensor
 from ._linear import matmul
 
 Join = Callable[[Tensor, Tensor, Tensor | None], Tensor]
-"""Numbers ``[r, 1]`` times the shared vectors, plus a shift if there is one: written out, ``[r, c]``."""
+"""Numbers ``[b, e, 1]`` times the shared vectors, plus a shift if there is one: written out, ``[b, e, c]``."""
 
 
 @final
@@ -23,7 +23,7 @@ class Outer:
     """Vectors ``number * vector`` on edges, never written out.
 
     Attributes:
-        number: One per edge, ``[r, 1]``.
+        number: One per edge, ``[b, e, 1]``.
         vector: Shared, ``[..., c]``.
         join: How numbers and vectors meet.
     """
@@ -32,7 +32,7 @@ class Outer:
     vector: Tensor
     join: Join
 
-    def dense(self, shift: Tensor | None = None) -> Float[Tensor, "r c"]:
+    def dense(self, shift: Tensor | None = None) -> Float[Tensor, "b e c"]:
         """The vectors plus a shift, written out."""
         return self.join(self.number, self.vector, shift)
 
@@ -43,7 +43,7 @@ class Kernels:
     """Vectors ``matrix @ kernel`` on edges: ``k`` numbers per edge and one matrix for all of them.
 
     Attributes:
-        kernel: ``[r, k]``.
+        kernel: ``[b, e, k]``.
         matrix: ``[c, k]``.
     """
 

@@ -18,21 +18,33 @@ MIN_WIDTH = 32
 
 def matmul(x: Float[Tensor, "*b c"], weight: Float[Tensor, "o c"], bias: Tensor | None = None) -> Tensor:
     """``F.linear(x, weight, bias)``."""
-    rows = x.numel() // x.shape[-1]
-    if not _large(rows, x, weight):
+    if not _many(x, weight):
         return F.linear(x, weight, bias)
-    # The rows as pixels of several images: the gradient of the weight is computed image by image, in parallel.
-    images = next(count for count in (64, 16, 4, 1) if rows % count == 0)
-    pixels = x.reshape(images, rows // images, 1, x.shape[-1]).permute(0, 3, 1, 2)
-    out = F.conv2d(pixels, weight[:, :, None, None], bias)
+    out = F.conv2d(_pixels(x), weight[:, :, None, None], bias)
     return out.permute(0, 2, 3, 1).reshape(*x.shape[:-1], weight.shape[0])
 
 
-def _large(rows: int, x: Tensor, weight: Tensor) -> bool:
+def weight_gradient(grad: Float[Tensor, "r o"], x: Float[Tensor, "r c"]) -> Float[Tensor, "o c"]:
+    """The gradient of the weight of ``F.linear(x, weight)``."""
+    if not _many(x, grad[: x.shape[1]]):
+        return grad.t() @ x
+    weight = x.new_empty(grad.shape[1], x.shape[1], 1, 1)
+    shape, which = (None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1), [False, True, False]
+    return torch.ops.aten.convolution_backward(_pixels(grad), _pixels(x), weight, *shape, which)[1][:, :, 0, 0]
+
+
+def _many(x: Tensor, weight: Tensor) -> bool:
     return (
-        rows >= MIN_ROWS
+        x.numel() >= MIN_ROWS * x.shape[-1]
         and min(weight.shape) >= MIN_WIDTH
         and x.dtype == torch.float32
         and x.device.type == "cpu"
         and torch.backends.mkldnn.is_available()
     )
+
+
+def _pixels(x: Float[Tensor, "*b c"]) -> Float[Tensor, "i c r 1"]:
+    """The rows as pixels of several images, channels last; a weight's gradient runs image by image, in parallel."""
+    rows = x.numel() // x.shape[-1]
+    images = next(count for count in (64, 16, 4, 1) if rows % count == 0)
+    return x.reshape(images, rows // images, 1, x.shape[-1]).permute(0, 3, 1, 2)

@@ -11,15 +11,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ...spec import ScaleName
-from .._edges import Kernels, Outer, affine, dense, linear
+from .._edges import Outer, affine, dense, linear
 from .._equivariant import Mlp, ScaleInv
 from .._invariant import Absolute, Invariant, Symmetrized, UnitNorm
+from ._gated import absolute_views, casts, gated
 from ._presets import Preset
-from ._rows import Block, total, total_product
+from ._rows import Block, times, total
 
 End = Literal["input", "output"]
-Edges = Tensor | Outer | Kernels
-"""Edge vectors as rows, written out or not."""
 
 
 def mlp(preset: Preset, width: int, out: int | None = None) -> Mlp:
@@ -65,9 +64,10 @@ class GatedEnds(nn.Module):
     def forward(self, x: Tensor, _: End, mapped: nn.Linear, context: Tensor | None) -> Tensor:
         return mapped(x) * self.mlp(x, context)
 
-    def total(self, x: Edges, block: Block, _: End, mapped: nn.Linear, context: Tensor | None) -> Tensor:
+    def total(self, x: Tensor | Outer, block: Block, _: End, mapped: nn.Linear, context: Tensor | None) -> Tensor:
         """The sum over the senders of every receiver."""
-        return total_product(dense(linear(x, mapped.weight)), self.mlp(x, context), block)
+        first = affine(x, *self.mlp.reader(context))
+        return gated(dense(linear(x, mapped.weight)), first, self.mlp, block, summed=True)
 
 
 @final
@@ -83,7 +83,7 @@ class FreeEnds(nn.Module):
     def forward(self, x: Tensor, end: End, _: nn.Linear, context: Tensor | None) -> Tensor:
         return self.mlps[end](x, context)
 
-    def total(self, x: Edges, block: Block, end: End, _: nn.Linear, context: Tensor | None) -> Tensor:
+    def total(self, x: Tensor | Outer, block: Block, end: End, _: nn.Linear, context: Tensor | None) -> Tensor:
         """The sum over the senders of every receiver."""
         own: Mlp = self.mlps[end]  # pyright: ignore[reportAssignmentType]
         return total_hidden(own, own.hidden(affine(x, *own.reader(context))), block)
@@ -115,15 +115,28 @@ class VertexMap(nn.Module):
         return self.linear(x) * self.gates[group](x, context)
 
     def total(
-        self, x: Edges, block: Block, end: End | None, group: ScaleName, context: Tensor | None = None
+        self,
+        e: Tensor | Outer,
+        senders: Float[Tensor, "b s c"],
+        block: Block,
+        end: End | None,
+        group: ScaleName,
+        context: Tensor | None = None,
     ) -> Float[Tensor, "b v o"]:
-        """The sum over the senders of every receiver of the map of messages."""
+        """The sum over the senders of every receiver of the map of messages (edge x sender)."""
         if end is not None:
-            return self.ends.total(x, block, end, self.linear, context)
-        return total_product(dense(linear(x, self.linear.weight)), self.gates[group](x, context), block)
+            return self.ends.total(times(e, senders, block), block, end, self.linear, context)
+        gate: ScaleInv = self.gates[group]  # pyright: ignore[reportAssignmentType]
+        reader = gate.mlp.reader(context)
+        if isinstance(gate.invariant, Absolute) and isinstance(e, Tensor) and context is None and not casts(e):
+            mapped, first = absolute_views(e, senders, self.linear.weight, *reader, block)
+        else:
+            x = times(e, senders, block)
+            mapped, first = dense(linear(x, self.linear.weight)), gate.invariant.affine(x, *reader)
+        return gated(mapped, first, gate.mlp, block, summed=True)
 
 
-def total_hidden(mlp: Mlp, hidden: Float[Tensor, "r h"], block: Block) -> Float[Tensor, "b v o"]:
+def total_hidden(mlp: Mlp, hidden: Float[Tensor, "b e h"], block: Block) -> Float[Tensor, "b v o"]:
     """The sum over the senders of every receiver of an MLP with these hidden units; its second product runs per
     receiver."""
     summed = total(hidden, block)

@@ -15,14 +15,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ...spec import ScaleName
-from .._edges import Outer, dense, linear
+from .._edges import dense, linear
 from .._equivariant import ReScaleEq
 from ._chain import Chain
 from ._cone import Needed, receivers
+from ._gated import gated
 from ._parts import End, VertexMap, mlp, scale_invariants
 from ._presets import Preset
-from ._rows import of_ends, times_senders
-from ._state import ChainState, Segment, outer
+from ._rows import of_ends
+from ._state import ChainState, Segment
 
 
 def directions(preset: Preset) -> list[str]:
@@ -49,9 +50,8 @@ class Message(nn.Module):
     ) -> Float[Tensor, "b v c"]:
         block = segment.block
         e, x = linear(segment.value, self.join.edge.weight), self.join.node(senders)
-        product = outer(e.number, e.vector * x, block) if isinstance(e, Outer) else times_senders(e, x, block)
         context = None if position is None else of_ends(position.unsqueeze(0), None, block)
-        return self.map.total(product, block, segment.end, group, context)
+        return self.map.total(e, x, block, segment.end, group, context)
 
 
 @final
@@ -76,8 +76,9 @@ class EdgeUpdate(nn.Module):
         return sender, receiver
 
     def forward(self, segment: Segment, sender: Float[Tensor, "b s c"], receiver: Float[Tensor, "b r c"]) -> Segment:
-        gate = self.mlp.last(self.mlp.hidden(of_ends(sender, receiver, segment.block)))
-        return replace(segment, value=dense(linear(segment.value, self.linear.weight)) * gate)
+        first = of_ends(sender, receiver, segment.block)
+        mapped = dense(linear(segment.value, self.linear.weight))
+        return replace(segment, value=gated(mapped, first, self.mlp, segment.block, summed=False))
 
 
 @final

@@ -1,10 +1,9 @@
-"""Edges of several weights as rows one below another, and how they meet the vertices at their ends.
+"""Edges of several weights as rows, network by network, and how they meet the vertices at their ends.
 
 One matrix product then serves all weights at once. Where rows meet vertices, results are written weight by weight
 into one tensor, in the forward and in the backward pass; nothing is gathered, scattered or copied together.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -13,11 +12,13 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from .._edges import Outer
+
 
 @final
 @dataclass(frozen=True)
 class Block:
-    """How rows are laid out: weight by weight, each ``[b, m, n]`` in memory order.
+    """How rows ``[b, e, c]`` are laid out: in every network weight by weight, each ``[m, n]`` in memory order.
 
     Attributes:
         num: Stacked networks ``b``.
@@ -31,8 +32,13 @@ class Block:
 
     @property
     def sizes(self) -> list[int]:
-        """Rows of every weight."""
-        return [self.num * m * n for m, n in self.shapes]
+        """Edges of every weight."""
+        return [m * n for m, n in self.shapes]
+
+    @property
+    def rows(self) -> int:
+        """Edges of a network."""
+        return sum(self.sizes)
 
     @property
     def senders(self) -> list[int]:
@@ -44,10 +50,10 @@ class Block:
         """Receiving vertices of every weight."""
         return [shape[2 - self.dim] for shape in self.shapes]
 
-    def split(self, rows: Float[Tensor, "r c"]) -> list[Tensor]:
+    def split(self, rows: Float[Tensor, "_ e c"]) -> list[Tensor]:
         """The rows of every weight, ``[b, m, n, c]``; views."""
-        parts = rows.split(self.sizes)
-        return [part.view(self.num, m, n, -1) for part, (m, n) in zip(parts, self.shapes, strict=True)]
+        parts = rows.split(self.sizes, 1)
+        return [part.view(-1, m, n, part.shape[-1]) for part, (m, n) in zip(parts, self.shapes, strict=True)]
 
     def of_senders(self, nodes: Float[Tensor, "_ s c"]) -> list[Tensor]:
         """Every weight's senders, broadcasting over its receivers."""
@@ -59,25 +65,36 @@ class Block:
 
 
 def times_senders(
-    rows: Float[Tensor, "r k"], senders: Float[Tensor, "_ s c"], block: Block, shift: Tensor | None = None
-) -> Float[Tensor, "r c"]:
+    rows: Float[Tensor, "b e k"], senders: Float[Tensor, "_ s c"], block: Block, shift: Tensor | None = None
+) -> Float[Tensor, "b e c"]:
     """Every row times the vector of its sender, plus ``shift``; rows hold a vector or one number."""
     return _TimesSenders.apply(rows, senders, shift, block)
 
 
+def outer(number: Float[Tensor, "b e 1"], vector: Float[Tensor, "_ s c"], block: Block) -> Outer:
+    """A number per edge times the vector of its sender; one vector may stand for all senders."""
+
+    def join(numbers: Tensor, vectors: Tensor, shift: Tensor | None) -> Tensor:
+        if vectors.shape[:2] == (1, 1):
+            vectors = vectors.expand(1, sum(block.senders), -1)
+        return times_senders(numbers, vectors, block, shift)
+
+    return Outer(number, vector, join)
+
+
+def times(e: Tensor | Outer, senders: Float[Tensor, "b s c"], block: Block) -> Tensor | Outer:
+    """Every edge vector times that of its sender; what was not written out stays so."""
+    return outer(e.number, e.vector * senders, block) if isinstance(e, Outer) else times_senders(e, senders, block)
+
+
 def of_ends(
     senders: Float[Tensor, "_ s c"], receivers: Float[Tensor, "_ t c"] | None, block: Block
-) -> Float[Tensor, "r c"]:
+) -> Float[Tensor, "b e c"]:
     """On every edge the vector of its sender, plus that of its receiver."""
     return _OfEnds.apply(senders, receivers, block)
 
 
-def total_product(x: Float[Tensor, "r c"], y: Float[Tensor, "r c"], block: Block) -> Float[Tensor, "b t c"]:
-    """At every receiver the sum over its senders of ``x * y``."""
-    return _TotalProduct.apply(x, y, block)
-
-
-def total(x: Float[Tensor, "r c"], block: Block) -> Float[Tensor, "b t c"]:
+def total(x: Float[Tensor, "b e c"], block: Block) -> Float[Tensor, "b t c"]:
     """At every receiver the sum over its senders."""
     return torch.cat([part.sum(block.dim) for part in block.split(x)], 1)
 
@@ -88,7 +105,7 @@ class _TimesSenders(torch.autograd.Function):
     def forward(ctx: Any, rows: Tensor, senders: Tensor, shift: Tensor | None, block: Block) -> Tensor:
         ctx.block = block
         ctx.save_for_backward(rows, senders)
-        out = rows.new_empty(len(rows), senders.shape[-1])
+        out = rows.new_empty(*rows.shape[:2], senders.shape[-1])
         for x, s, o in zip(block.split(rows), block.of_senders(senders), block.split(out), strict=True):
             if shift is None:
                 torch.mul(x, s, out=o)
@@ -102,7 +119,7 @@ class _TimesSenders(torch.autograd.Function):
         (rows, senders), block = ctx.saved_tensors, ctx.block
         grad = grad.contiguous()
         of_rows, of_senders = None, None
-        wide = rows.shape[1] == grad.shape[1]
+        wide = rows.shape[2] == grad.shape[2]
         if ctx.needs_input_grad[0]:
             of_rows = torch.empty_like(rows)
             for g, s, o in zip(block.split(grad), block.of_senders(senders), block.split(of_rows), strict=True):
@@ -116,7 +133,7 @@ class _TimesSenders(torch.autograd.Function):
             ]
             of_senders = torch.cat(parts, 1)
             of_senders = of_senders.sum(0, keepdim=True) if len(senders) < len(of_senders) else of_senders
-        return of_rows, of_senders, grad.sum(0) if ctx.needs_input_grad[2] else None, None
+        return of_rows, of_senders, grad.sum((0, 1)) if ctx.needs_input_grad[2] else None, None
 
 
 @final
@@ -125,7 +142,7 @@ class _OfEnds(torch.autograd.Function):
     def forward(ctx: Any, senders: Tensor, receivers: Tensor | None, block: Block) -> Tensor:
         ctx.block = block
         ctx.single = len(senders) == 1
-        out = senders.new_empty(sum(block.sizes), senders.shape[-1])
+        out = senders.new_empty(block.num, block.rows, senders.shape[-1])
         parts = block.split(out)
         if receivers is None:
             for s, o in zip(block.of_senders(senders), parts, strict=True):
@@ -144,30 +161,6 @@ class _OfEnds(torch.autograd.Function):
             of_senders = of_senders.sum(0, keepdim=True)
         of_receivers = torch.cat([g.sum(block.dim) for g in parts], 1) if ctx.needs_input_grad[1] else None
         return of_senders, of_receivers, None
-
-
-@final
-class _TotalProduct(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, y: Tensor, block: Block) -> Tensor:
-        ctx.block = block
-        ctx.save_for_backward(x, y)
-        parts = zip(block.split(x), block.split(y), strict=True)
-        return torch.cat([(a * b).sum(block.dim) for a, b in parts], 1)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        (x, y), block = ctx.saved_tensors, ctx.block
-        at_receivers = block.of_receivers(grad)
-        return _products(at_receivers, y, block), _products(at_receivers, x, block), None
-
-
-def _products(vectors: Sequence[Tensor], rows: Tensor, block: Block) -> Tensor:
-    out = torch.empty_like(rows)
-    for v, x, o in zip(vectors, block.split(rows), block.split(out), strict=True):
-        torch.mul(v, x, out=o)
-    return out
 
 
 def _weighted_total(x: Float[Tensor, "b m n k"], g: Float[Tensor, "b m n c"], dim: int) -> Float[Tensor, "b s c"]:

@@ -11,10 +11,12 @@ from torch import Tensor, nn
 
 from .._edges import Kernels, Outer, dense
 from ._chain import Chain
-from ._parts import Edges, End, positions
+from ._parts import End, positions
 from ._presets import Preset
-from ._rows import Block, times_senders
+from ._rows import Block, outer
 
+Edges = Tensor | Outer | Kernels
+"""Edge vectors as rows, written out or not."""
 SENDERS = {"ahead": 2, "back": 1}
 """Axis of an edge tensor ``[b, m, n, c]`` over which the senders of a direction run."""
 
@@ -51,8 +53,8 @@ class Segment:
 
     def _picked(self, places: list[int], block: Block) -> Edges:
         def rows(x: Tensor) -> Tensor:
-            parts = x.split(self.block.sizes)
-            return torch.cat([parts[place] for place in places])
+            parts = x.split(self.block.sizes, 1)
+            return torch.cat([parts[place] for place in places], 1)
 
         if isinstance(self.value, Outer):
             vector = self.value.vector
@@ -80,17 +82,6 @@ class ChainState:
     def of(self, layers: Iterable[int]) -> Float[Tensor, "b n c"]:
         """The vertices of some layers, one layer after another."""
         return torch.cat([self.nodes[layer] for layer in layers], 1)  # pyright: ignore[reportArgumentType, reportCallIssue]
-
-
-def outer(number: Float[Tensor, "r 1"], vector: Float[Tensor, "_ s c"], block: Block) -> Outer:
-    """A number per edge times the vector of its sender; one vector may stand for all senders."""
-
-    def join(numbers: Tensor, vectors: Tensor, shift: Tensor | None) -> Tensor:
-        if vectors.shape[:2] == (1, 1):
-            vectors = vectors.expand(1, sum(block.senders), -1)
-        return times_senders(numbers, vectors, block, shift)
-
-    return Outer(number, vector, join)
 
 
 @final
@@ -165,9 +156,9 @@ class Embed(nn.Module):
     def _segment(self, weights: tuple[int, ...], kernels: list[Tensor], direction: str, end: End | None) -> Segment:
         shapes = tuple((kernel.shape[1], kernel.shape[2]) for kernel in kernels)
         block = Block(len(kernels[0]), shapes, SENDERS[direction])
-        rows = torch.cat([kernel.flatten(0, 2) for kernel in kernels])
+        rows = torch.cat([kernel.flatten(1, 2) for kernel in kernels], 1)
         value: Edges = Kernels(rows, self.edge.weight)
-        if rows.shape[1] == 1:
+        if rows.shape[2] == 1:
             value = outer(rows, self.edge.weight.view(1, 1, -1), block)
         if self.edge_positions is not None:
             value = self._marked(value, [self.edge_positions()[w] for w in weights], block)
@@ -181,5 +172,5 @@ class Embed(nn.Module):
             return outer(value.number, value.vector * torch.cat(vectors).unsqueeze(0), block)
         rows = dense(value) if isinstance(value, Outer) else F.linear(value.kernel, value.matrix)  # pyright: ignore[reportAttributeAccessIssue]
         each = zip(marks, block.shapes, strict=True)
-        spread = [mark.expand(block.num, *shape, -1).flatten(0, 2) for mark, shape in each]
+        spread = [mark.expand(*shape, -1).flatten(0, 1) for mark, shape in each]
         return rows + torch.cat(spread) if self.added else rows * torch.cat(spread)
