@@ -110,3 +110,38 @@ def _gates(gates: nn.ModuleDict, base: int) -> Parts:
 def _invariants(invariants: nn.ModuleDict | dict[str, nn.Module], base: int) -> Parts:
     rho = next((part for part in invariants.values() if hasattr(part, "first")), None)
     return {} if rho is None else {base + 5: rho}
+
+
+@torch.no_grad()
+def copy_parts(model: nn.Module, twin: nn.Module) -> nn.Module:
+    """The twin with the model's weights, part by part."""
+    mine, theirs = parts(model), twin.parts
+    for code, part in mine.items():
+        for one, other in _weights(part, theirs[code]):
+            other.copy_(one)
+    return twin
+
+
+def gradient_errors(model: nn.Module, twin: nn.Module) -> dict[int | str, float]:
+    """By part: largest difference between the gradients of its weights, relative to the largest of them.
+
+    A gradient that is zero (or absent) in one has to be in the other.
+    """
+    errors = {}
+    for code, part in parts(model).items():
+        pairs = [(_gradient(one), _gradient(other)) for one, other in _weights(part, twin.parts[code])]
+        size = max(float(other.abs().max()) for _, other in pairs)
+        error = max(float((one - other).abs().max()) for one, other in pairs)
+        errors[code] = error / size if size > 0 else error
+    return errors
+
+
+def _weights(one: nn.Module | nn.Parameter, other: nn.Module | nn.Parameter) -> list[tuple[Tensor, Tensor]]:
+    if isinstance(one, nn.Parameter):
+        return [(one, other)]
+    theirs = dict(other.named_parameters())
+    return [(value, theirs[name]) for name, value in one.named_parameters()]
+
+
+def _gradient(weight: Tensor) -> Tensor:
+    return torch.zeros_like(weight) if weight.grad is None else weight.grad

@@ -24,13 +24,14 @@ def matmul(x: Float[Tensor, "*b c"], weight: Float[Tensor, "o c"], bias: Tensor 
     return out.permute(0, 2, 3, 1).reshape(*x.shape[:-1], weight.shape[0])
 
 
-def weight_gradient(grad: Float[Tensor, "r o"], x: Float[Tensor, "r c"]) -> Float[Tensor, "o c"]:
-    """The gradient of the weight of ``F.linear(x, weight)``."""
+def gradients(grad: Float[Tensor, "r o"], x: Float[Tensor, "r c"]) -> tuple[Float[Tensor, "o c"], Float[Tensor, " o"]]:
+    """The gradients of weight and bias of ``F.linear(x, weight, bias)``."""
     if not _many(x, grad[: x.shape[1]]):
-        return grad.t() @ x
-    weight = x.new_empty(grad.shape[1], x.shape[1], 1, 1)
-    shape, which = (None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1), [False, True, False]
-    return torch.ops.aten.convolution_backward(_pixels(grad), _pixels(x), weight, *shape, which)[1][:, :, 0, 0]
+        return grad.t() @ x, grad.sum(0)
+    sizes, shape, which = [grad.shape[1]], ([1, 1], [0, 0], [1, 1], False, [0, 0], 1), [False, True, True]
+    like = x.new_empty(grad.shape[1], x.shape[1], 1, 1)
+    found = torch.ops.aten.convolution_backward(_pixels(grad), _pixels(x), like, sizes, *shape, which)
+    return found[1][:, :, 0, 0], found[2]
 
 
 def _many(x: Tensor, weight: Tensor) -> bool:

@@ -14,7 +14,6 @@ from ...spec import ScaleName
 from .._edges import Outer, affine, dense, linear
 from .._equivariant import Mlp, ScaleInv
 from .._invariant import Absolute, Invariant, Symmetrized, UnitNorm
-from ._gated import absolute_views, casts, gated
 from ._presets import Preset
 from ._rows import Block, times, total
 
@@ -66,8 +65,7 @@ class GatedEnds(nn.Module):
 
     def total(self, x: Tensor | Outer, block: Block, _: End, mapped: nn.Linear, context: Tensor | None) -> Tensor:
         """The sum over the senders of every receiver."""
-        first = affine(x, *self.mlp.reader(context))
-        return gated(dense(linear(x, mapped.weight)), first, self.mlp, block, summed=True)
+        return total(dense(linear(x, mapped.weight)) * self.mlp(x, context), block)
 
 
 @final
@@ -124,16 +122,11 @@ class VertexMap(nn.Module):
         context: Tensor | None = None,
     ) -> Float[Tensor, "b v o"]:
         """The sum over the senders of every receiver of the map of messages (edge x sender)."""
+        x = times(e, senders, block)
         if end is not None:
-            return self.ends.total(times(e, senders, block), block, end, self.linear, context)
-        gate: ScaleInv = self.gates[group]  # pyright: ignore[reportAssignmentType]
-        reader = gate.mlp.reader(context)
-        if isinstance(gate.invariant, Absolute) and isinstance(e, Tensor) and context is None and not casts(e):
-            mapped, first = absolute_views(e, senders, self.linear.weight, *reader, block)
-        else:
-            x = times(e, senders, block)
-            mapped, first = dense(linear(x, self.linear.weight)), gate.invariant.affine(x, *reader)
-        return gated(mapped, first, gate.mlp, block, summed=True)
+            return self.ends.total(x, block, end, self.linear, context)
+        product = dense(linear(x, self.linear.weight)) * self.gates[group](x, context)
+        return total(product, block)
 
 
 def total_hidden(mlp: Mlp, hidden: Float[Tensor, "b e h"], block: Block) -> Float[Tensor, "b v o"]:

@@ -15,11 +15,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ...spec import ScaleName
-from .._edges import dense, linear
-from .._equivariant import ReScaleEq
+from .._edges import Outer, dense, linear
+from .._equivariant import Mlp, ReScaleEq
+from .._invariant import Absolute
+from . import _fused
 from ._chain import Chain
 from ._cone import Needed, receivers
-from ._gated import gated
 from ._parts import End, VertexMap, mlp, scale_invariants
 from ._presets import Preset
 from ._rows import of_ends
@@ -48,8 +49,12 @@ class Message(nn.Module):
     def forward(
         self, senders: Float[Tensor, "b s c"], segment: Segment, group: ScaleName, position: Tensor | None
     ) -> Float[Tensor, "b v c"]:
-        block = segment.block
-        e, x = linear(segment.value, self.join.edge.weight), self.join.node(senders)
+        block, x = segment.block, self.join.node(senders)
+        if segment.end is None and position is None and isinstance(self.map.gates[group].invariant, Absolute):
+            own: Mlp = self.map.gates[group].mlp  # pyright: ignore[reportAssignmentType]
+            if _fused.applies(own, x):
+                return _fused.message(segment.value, self.join.edge.weight, x, self.map.linear.weight, own, block)
+        e = linear(segment.value, self.join.edge.weight)
         context = None if position is None else of_ends(position.unsqueeze(0), None, block)
         return self.map.total(e, x, block, segment.end, group, context)
 
@@ -76,9 +81,11 @@ class EdgeUpdate(nn.Module):
         return sender, receiver
 
     def forward(self, segment: Segment, sender: Float[Tensor, "b s c"], receiver: Float[Tensor, "b r c"]) -> Segment:
-        first = of_ends(sender, receiver, segment.block)
-        mapped = dense(linear(segment.value, self.linear.weight))
-        return replace(segment, value=gated(mapped, first, self.mlp, segment.block, summed=False))
+        block, e = segment.block, segment.value
+        if _fused.applies(self.mlp, sender) and not isinstance(e, Outer):
+            return replace(segment, value=_fused.update(e, self.linear.weight, sender, receiver, self.mlp, block))
+        gate = self.mlp.last(self.mlp.hidden(of_ends(sender, receiver, block)))
+        return replace(segment, value=dense(linear(e, self.linear.weight)) * gate)
 
 
 @final

@@ -50,9 +50,9 @@ class Block:
         """Receiving vertices of every weight."""
         return [shape[2 - self.dim] for shape in self.shapes]
 
-    def split(self, rows: Float[Tensor, "_ e c"]) -> list[Tensor]:
-        """The rows of every weight, ``[b, m, n, c]``; views."""
-        parts = rows.split(self.sizes, 1)
+    def split(self, rows: Tensor) -> list[Tensor]:
+        """The rows ``[b, e, c]`` or ``[b * e, c]`` of any number of networks by weight, ``[b, m, n, c]``; views."""
+        parts = rows.view(-1, self.rows, rows.shape[-1]).split(self.sizes, 1)
         return [part.view(-1, m, n, part.shape[-1]) for part, (m, n) in zip(parts, self.shapes, strict=True)]
 
     def of_senders(self, nodes: Float[Tensor, "_ s c"]) -> list[Tensor]:
@@ -128,9 +128,7 @@ class _TimesSenders(torch.autograd.Function):
                 else:
                     torch.sum(g * s, -1, keepdim=True, out=o)
         if ctx.needs_input_grad[1]:
-            parts = [
-                _weighted_total(x, g, block.dim) for g, x in zip(block.split(grad), block.split(rows), strict=True)
-            ]
+            parts = [weighted_total(x, g, block.dim) for g, x in zip(block.split(grad), block.split(rows), strict=True)]
             of_senders = torch.cat(parts, 1)
             of_senders = of_senders.sum(0, keepdim=True) if len(senders) < len(of_senders) else of_senders
         return of_rows, of_senders, grad.sum((0, 1)) if ctx.needs_input_grad[2] else None, None
@@ -163,7 +161,7 @@ class _OfEnds(torch.autograd.Function):
         return of_senders, of_receivers, None
 
 
-def _weighted_total(x: Float[Tensor, "b m n k"], g: Float[Tensor, "b m n c"], dim: int) -> Float[Tensor, "b s c"]:
+def weighted_total(x: Float[Tensor, "b m n k"], g: Float[Tensor, "b m n c"], dim: int) -> Float[Tensor, "b s c"]:
     """The sum over the receivers of ``x * g``."""
     if x.shape[-1] == 1 and dim == 1:
         return (x.transpose(2, 3) @ g).squeeze(2)  # receivers are neighbours in memory: one pass without a product
