@@ -58,6 +58,8 @@ class Twin:
 
     def vertex_map(self, name: str, group: str, x: Tensor) -> Tensor:
         name = f"{name}.{group}"
+        if not any(key.startswith(f"{name}.") for key in self.learned):
+            return x.new_zeros(len(x), len(self.learned["backbone.embed.context.bias"]))  # nobody reads them
         if group == "trivial":
             return self.mlp(name, x)
         return self.linear(f"{name}.linear", x) * (
@@ -133,6 +135,8 @@ class Twin:
         seen = torch.cat(parts, 1)
         everyone = torch.arange(self.graph.num_nodes)
         new = x + self.by_group(everyone, lambda g, rows: self.vertex_map(f"{name}.updates", g, seen[rows]))
+        if not any(key.startswith(f"{name}.edge_updates") for key in self.learned):
+            return new, edges  # nobody reads them
         return new, [self.edge_update(name, w, e, normed, s) for w, e in zip(self.graph.edges, edges, strict=True)]
 
     def edge_update(self, name: str, w: Edges, e: Tensor, x: Tensor, s: Tensor) -> Tensor:

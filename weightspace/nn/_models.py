@@ -1,6 +1,6 @@
 """The two metanetworks: an invariant functional and an equivariant operator."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Literal, final
 
@@ -23,7 +23,11 @@ PositiveMethod = Literal["normal_form", "blocks"]
 
 @final
 class Backbone(Recomputable):
-    """Final states of ``b`` stacked networks, the parameters read, and the neuron gauge divided out before."""
+    """Final states of ``b`` stacked networks, the parameters read, and the neuron gauge divided out before.
+
+    The last round computes what the read-out reads: the states of the spaces ``nodes`` (of all, if there are none),
+    and of the edges if ``edges``.
+    """
 
     def __init__(
         self,
@@ -34,6 +38,9 @@ class Backbone(Recomputable):
         sign: SignInvariant,
         positive: PositiveMethod,
         symmetry_broken: bool,
+        *,
+        nodes: Collection[str],
+        edges: bool,
     ) -> None:
         super().__init__()
         check_sizes(spec, width=width, rounds=rounds)
@@ -48,7 +55,9 @@ class Backbone(Recomputable):
         self.inner = without_positive_scales(spec) if positive == "normal_form" else spec
         sign = "none" if symmetry_broken else sign
         self.embed = Embed(self.inner, width)
-        self.rounds = nn.ModuleList(Round(self.inner, width, direction, sign) for _ in range(rounds))
+        every = [space.name for space in spec.spaces]
+        inner = (Round(self.inner, width, direction, sign, every, True) for _ in range(rounds - 1))
+        self.rounds = nn.ModuleList([*inner, Round(self.inner, width, direction, sign, nodes or every, edges)])
 
     def forward(self, params: Mapping[str, Tensor]) -> tuple[State, Mapping[str, Tensor], NeuronGauge | None]:
         self.spec.check(params)
@@ -97,7 +106,8 @@ class InvariantFunctional(nn.Module):
     ) -> None:
         super().__init__()
         self.spec = spec
-        self.backbone = Backbone(spec, width, rounds, direction, sign, positive, symmetry_broken)
+        options = (width, rounds, direction, sign, positive, symmetry_broken)
+        self.backbone = Backbone(spec, *options, nodes=[space.name for space in spec.spaces], edges=False)
         read = "none" if symmetry_broken else sign
         check_sizes(spec, out=out)
         self.readout = InvariantReadout(self.backbone.inner, width, out, read)
@@ -142,7 +152,9 @@ class EquivariantOperator(nn.Module):
     ) -> None:
         super().__init__()
         self.spec = spec
-        self.backbone = Backbone(spec, width, rounds, direction, sign, positive, symmetry_broken)
+        options = (width, rounds, direction, sign, positive, symmetry_broken)
+        biased = [space.name for space in spec.spaces if layout(spec).biases_of(space.name)]
+        self.backbone = Backbone(spec, *options, nodes=biased, edges=True)
         self.readout = EquivariantReadout(self.backbone.inner, width)
 
     def delta(self, params: Mapping[str, Tensor]) -> Params:

@@ -7,6 +7,7 @@ so the product scales as 1 / q_j, and the receiver multiplies by its own squared
 a reciprocal of any weight. For sign groups all gauges are 1 and both rules are the same.
 """
 
+from collections.abc import Collection
 from typing import Literal, final
 
 import torch
@@ -101,23 +102,49 @@ class PlainEdgeUpdate(nn.Module):
 
 @final
 class Round(nn.Module):
-    """Messages, vertex update and edge update; residual in both states."""
+    """Messages, vertex update and edge update; residual in both states.
 
-    def __init__(self, spec: SymmetrySpec, width: int, direction: Direction, sign: SignInvariant) -> None:
+    Args:
+        spec: Architecture of the networks read.
+        width: Channels of every state.
+        direction: ``forward`` or ``bidirectional``.
+        sign: Invariant for sign groups.
+        nodes: Spaces whose states are read later; the others are left as they are.
+        edges: Whether edge states are read later.
+    """
+
+    def __init__(
+        self,
+        spec: SymmetrySpec,
+        width: int,
+        direction: Direction,
+        sign: SignInvariant,
+        nodes: Collection[str],
+        edges: bool,
+    ) -> None:
         super().__init__()
         self.spec = spec
-        groups: list[ScaleName] = sorted({kind(space) for space in spec.spaces})
+        self.nodes = frozenset(nodes)
+        plan = layout(spec)
         directions = ["ahead", "back"] if direction == "bidirectional" else ["ahead"]
-        self.messages = nn.ModuleDict({name: Message(width, groups, sign) for name in directions})
+        reached = {"ahead": {w.target for w in plan.weights}, "back": {w.source for w in plan.weights}}
+        self.messages = nn.ModuleDict(
+            {name: Message(width, self._groups(reached[name] & self.nodes), sign) for name in directions}
+        )
         parts = 1 + len(directions)
         self.norms = nn.ModuleList(GaugeNorm(width) for _ in range(parts))
+        groups = self._groups(self.nodes)
         self.updates = nn.ModuleDict({g: vertex_map(parts * width, width, width, g, sign) for g in groups})
-        ends = {(kind(spec.space[w.target]), kind(spec.space[w.source])) for w in layout(spec).weights}
+        ends = {(kind(spec.space[w.target]), kind(spec.space[w.source])) for w in plan.weights if edges}
         self.edge_updates = nn.ModuleDict()
         if ("trivial", "trivial") in ends:
             self.edge_updates["plain"] = PlainEdgeUpdate(width)
-        if ends != {("trivial", "trivial")}:
-            self.edge_updates["scaled"] = ScaledEdgeUpdate(width, groups, sign)
+        if ends - {("trivial", "trivial")}:
+            every = self._groups({space.name for space in spec.spaces})
+            self.edge_updates["scaled"] = ScaledEdgeUpdate(width, every, sign)
+
+    def _groups(self, spaces: Collection[str]) -> list[ScaleName]:
+        return sorted({kind(self.spec.space[name]) for name in spaces})
 
     def forward(self, state: State) -> State:
         gauge = state.gauge
@@ -126,15 +153,17 @@ class Round(nn.Module):
         x = {name: self.norms[0](value, gauge[name]) for name, value in state.nodes.items()}
         inverse = {name: _over_squared_gauge(value, gauge[name]) for name, value in x.items()}
         arrived = [self._collect(name, x, inverse, state, groups) for name in self.messages]
-        nodes = {}
+        nodes = dict(state.nodes)
         for name, value in state.nodes.items():
+            if name not in self.nodes:
+                continue
             parts = [x[name]]
             for index, messages in enumerate(arrived, start=1):
                 part = messages.get(name)
                 parts.append(torch.zeros_like(value) if part is None else self.norms[index](part, gauge[name]))
             nodes[name] = value + self.updates[groups[name]](torch.cat(parts, -1))
-        edges = {}
-        for weight in layout(self.spec).weights:
+        edges = dict(state.edges)
+        for weight in layout(self.spec).weights if self.edge_updates else ():
             i, j, e = weight.target, weight.source, state.edges[weight.name]
             ends = (groups[i], groups[j])
             if ends == ("trivial", "trivial"):
@@ -154,13 +183,12 @@ class Round(nn.Module):
         """Messages of one direction, summed over the weights that meet in a space."""
         total: dict[str, Tensor] = {}
         for weight in layout(self.spec).weights:
-            e, dim = state.edges[weight.name], SENDERS[direction]
-            if direction == "ahead":
-                name, senders = weight.target, x[weight.source]
-                got = self.messages[direction](senders, e, dim, groups[name])
-            else:
-                name, senders = weight.source, inverse[weight.target]
-                got = self.messages[direction](senders, e, dim, groups[name])
+            e, dim, ahead = state.edges[weight.name], SENDERS[direction], direction == "ahead"
+            name, senders = (weight.target, x[weight.source]) if ahead else (weight.source, inverse[weight.target])
+            if name not in self.nodes:
+                continue
+            got = self.messages[direction](senders, e, dim, groups[name])
+            if not ahead:
                 # One factor after the other: the square alone could leave the range of the numbers.
                 got = got * state.gauge[name].unsqueeze(-1) * state.gauge[name].unsqueeze(-1)
             total[name] = total[name] + got if name in total else got

@@ -6,6 +6,7 @@ the backward pass does not read. The same numbers come out of the parts in ``_pa
 serve every other case.
 """
 
+from collections.abc import Sequence
 from typing import Any, final
 
 import torch
@@ -81,9 +82,7 @@ class _Tail:
         h = F.silu(y)
         return matmul(h, self.weight, self.bias), [y, h, *kept]
 
-    def backward(
-        self, grad: Float[Tensor, "r o"], kept: tuple[Tensor, ...]
-    ) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+    def backward(self, grad: Float[Tensor, "r o"], kept: Sequence[Tensor]) -> tuple[Tensor, tuple[Tensor | None, ...]]:
         """The gradients of ``z`` and of everything learned, in the order of the arguments."""
         y, h, *before = kept
         of_weight, of_bias = gradients(grad, h)
