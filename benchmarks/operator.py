@@ -10,12 +10,15 @@ gradients in float64. Products: the two routes of a matrix product. Freed memory
 five minutes; exits with 1 if a goal is missed.
 """
 
+import sys
+
+sys.path.append(sys.path.pop(0))  # this folder last: operator.py in it is not the one that Python means
+
 import argparse
 import os
 import resource
 import statistics
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -67,7 +70,7 @@ def stepper(case: str, route: str, num: int, dtype: torch.dtype = torch.float32)
         model.zero_grad()
         changes = model.delta(params) if hasattr(model, "delta") else model(params)
         sum((changes[name] * weights[name]).sum() for name in changes).backward()
-        return changes
+        return {name: change.detach() for name, change in changes.items()}
 
     step.model = model  # type: ignore[attr-defined]
     return step

@@ -9,11 +9,14 @@ process. Prints the slope of log cost against log size over the upper half, 1 be
 of the seconds is above 1.15. Takes about three minutes.
 """
 
+import sys
+
+sys.path.append(sys.path.pop(0))  # this folder last: operator.py in it is not the one that Python means
+
 import argparse
 import resource
 import statistics
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path

@@ -69,6 +69,9 @@ class OperatorConfig(Frozen):
     positive: Literal["normal_form", "blocks"] = Field(
         default="normal_form", description="How positive scales are handled."
     )
+    recompute: bool = Field(
+        default=False, description="Train with less memory: rounds are computed again in the backward pass, not kept."
+    )
 
 
 class TrainConfig(Frozen):
@@ -76,6 +79,11 @@ class TrainConfig(Frozen):
 
     steps: int = Field(default=800, ge=1, description="Optimizer steps.")
     batch_size: int = Field(default=32, ge=1, description="Networks per step.")
+    micro_batch: int | None = Field(
+        default=None,
+        ge=1,
+        description="Networks per pass; gradients of a step's passes are added up, for less memory. Default: all.",
+    )
     images_per_step: int = Field(default=2000, ge=1, description="Training images per step, shared by its networks.")
     learning_rate: float = Field(default=1e-3, gt=0, description="Peak learning rate of AdamW.")
     weight_decay: float = Field(default=1e-3, ge=0, description="Decoupled weight decay of AdamW.")
@@ -89,6 +97,11 @@ class TrainConfig(Frozen):
     )
     device: Literal["cpu", "cuda"] = Field(default="cpu", description="Where the operator is trained.")
     seed: int = Field(default=0, ge=0, description="Seed of initialization and of all draws.")
+
+    @property
+    def per_pass(self) -> int:
+        """Most networks that go through the operator together."""
+        return min(self.micro_batch or self.batch_size, self.batch_size)
 
 
 class FilterConfig(Frozen):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from .._errors import ConfigError
 from .._types import Params
+from ..nn import checkpointed
 from ..tasks import Objective, objective_values, score, select
 from . import operator, record
 from .config import Run
@@ -57,6 +58,8 @@ class Fit:
         torch.manual_seed(settings.seed)
         self.fabric = Fabric(accelerator=settings.device, devices=1)
         module = operator.build(config.model, material.spec, broken=name == "broken")
+        if config.model.recompute:
+            checkpointed(module)
         optimizer = torch.optim.AdamW(
             module.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
@@ -97,14 +100,19 @@ class Fit:
     def _step(self, task: Objective, images: Tensor, labels: Tensor) -> None:
         settings, state = self.config.train, self.state
         chosen = draw_networks(settings, state.step, len(self.material.train))
-        batch = _to(select(self.material.train.params, chosen), self.fabric.device)
         which = draw_images(settings, state.step, len(images)).to(self.fabric.device)
+        images, labels = images[which], labels[which]
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(settings, state.step)
         self.module.train()
         self.optimizer.zero_grad(set_to_none=True)
-        loss = task(self.module(batch), batch, images[which], labels[which]).mean()
-        self.fabric.backward(loss)
+        loss = torch.zeros((), device=self.fabric.device)
+        # Networks do not interact: a batch's mean, and its gradient, is the sum over pieces weighted by their shares.
+        for piece in chosen.split(settings.per_pass):
+            batch = _to(select(self.material.train.params, piece), self.fabric.device)
+            part = task(self.module(batch), batch, images, labels).mean() * (len(piece) / len(chosen))
+            self.fabric.backward(part)
+            loss += part.detach()
         norm = self.fabric.clip_gradients(self.module, self.optimizer, max_norm=settings.clip, error_if_nonfinite=False)
         if not (math.isfinite(loss.item()) and norm is not None and math.isfinite(norm.item())):
             self._save()
@@ -123,7 +131,7 @@ class Fit:
         settings, state = self.config.train, self.state
         self.module.eval()
         images, labels = self._images("val")
-        outputs = run_operator(self.module, self.validation, settings.batch_size)
+        outputs = run_operator(self.module, self.validation, settings.per_pass)
         loss = objective_values(task, outputs, self.validation, images, labels).mean().item()
         accuracy = score(outputs, images, labels, self.material.forward).accuracy.mean().item()
         if loss < state.best_loss:

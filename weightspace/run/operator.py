@@ -19,6 +19,8 @@ from . import record
 from .config import OperatorConfig
 
 _FORMAT = "weightspace-operator-1"
+# How an operator was trained is no part of it: its file is the same with and without.
+_TRAINING = {"recompute"}
 _PRETRAINED = Path(__file__).parents[1] / "pretrained"
 
 
@@ -38,7 +40,7 @@ class Operator:
 
 def build(config: OperatorConfig, spec: SymmetrySpec, *, broken: bool = False) -> EquivariantOperator:
     """An untrained operator; ``broken`` gives its twin without the scale symmetry."""
-    return EquivariantOperator(spec, **config.model_dump(), symmetry_broken=broken)
+    return EquivariantOperator(spec, **config.model_dump(exclude=_TRAINING), symmetry_broken=broken)
 
 
 def save(
@@ -47,7 +49,7 @@ def save(
     """Write an operator's ``state_dict`` with all that is needed to build it again."""
     metadata = about | {
         "format": _FORMAT,
-        "model": config.model_dump_json(),
+        "model": config.model_dump_json(exclude=_TRAINING),
         "symmetry_broken": json.dumps(broken),
         "spec": to_text(spec),
     }

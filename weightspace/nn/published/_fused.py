@@ -118,23 +118,21 @@ class _Message(torch.autograd.Function):
         flat = rows.flatten(0, 1)
         v = matmul(flat, edge)
         p = _times(v, senders, block)
-        w, size = matmul(p, mapped), p.abs()
-        gate, kept = _Tail(weight, bias, gain, offset, eps).forward(matmul(size, first, shift))
-        ctx.save_for_backward(
-            flat, edge, senders, mapped, first, weight, bias, gain, offset, v, p, w, size, gate, *kept
-        )
+        w = matmul(p, mapped)
+        gate, kept = _Tail(weight, bias, gain, offset, eps).forward(matmul(p.abs(), first, shift))
+        ctx.save_for_backward(flat, edge, senders, mapped, first, weight, bias, gain, offset, v, p, w, gate, *kept)
         ctx.eps, ctx.block, ctx.shape = eps, block, rows.shape
         return _total(w, gate, block)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        flat, edge, senders, mapped, first, weight, bias, gain, offset, v, p, w, size, gate, *kept = ctx.saved_tensors
+        flat, edge, senders, mapped, first, weight, bias, gain, offset, v, p, w, gate, *kept = ctx.saved_tensors
         block, tail = ctx.block, _Tail(weight, bias, gain, offset, ctx.eps)
         of_w = _spread(grad, gate, block)
         of_z, learned = tail.backward(_spread(grad, w, block), kept)
         of_mapped, _ = gradients(of_w, p)
-        of_first, of_shift = gradients(of_z, size)
+        of_first, of_shift = gradients(of_z, p.abs())
         of_p = matmul(of_z, first.t()).mul_(p.sgn()).addmm_(of_w, mapped)
         of_senders = _to_senders(of_p, v, block)
         of_v = _times(of_p, senders, block, out=of_p)
