@@ -39,6 +39,12 @@ def median_ratio(slow: Sequence[float], fast: Sequence[float]) -> float:
     return statistics.median(a / b for a, b in zip(slow, fast, strict=True))
 
 
+def high_water() -> int:
+    """Bytes of the most memory that this process has had (Linux; what ``getrusage`` says includes the parent's)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+
+
 def environment() -> dict[str, object]:
     """What the numbers depend on."""
     return {

@@ -16,7 +16,6 @@ sys.path.append(sys.path.pop(0))  # this folder last: operator.py in it is not t
 
 import argparse
 import os
-import resource
 import statistics
 import subprocess
 from collections.abc import Callable
@@ -26,7 +25,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from _timing import environment, interleaved, median_ratio, print_table, write_json
+from _timing import environment, high_water, interleaved, median_ratio, print_table, write_json
 from published_twin import Twin
 
 import weightspace as ws
@@ -102,9 +101,9 @@ def peak(case: str, route: str, num: int) -> float:
 def report_peak(case: str, route: str, num: int) -> None:
     """What :func:`peak` runs: prints GB."""
     step = stepper(case, route, num)
-    start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = high_water()
     step()
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - start) * 1024 / 1e9)
+    print((high_water() - start) / 1e9)
 
 
 def numbers(case: str) -> dict[str, float]:

@@ -14,7 +14,6 @@ import sys
 sys.path.append(sys.path.pop(0))  # this folder last: operator.py in it is not the one that Python means
 
 import argparse
-import resource
 import statistics
 import subprocess
 from collections.abc import Callable
@@ -23,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from _timing import environment, interleaved, print_table, write_json
+from _timing import environment, high_water, interleaved, print_table, write_json
 
 from weightspace.nn import PRESETS, EquivariantOperator, checkpointed, paper
 from weightspace.spec import SymmetrySpec
@@ -60,9 +59,9 @@ def peak(kind: str, width: int, num: int) -> float:
 def report_peak(kind: str, width: int, num: int) -> None:
     """What :func:`peak` runs: prints GB."""
     run = step(kind, width, num)
-    start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = high_water()
     run()
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - start) * 1024 / 1e9)
+    print((high_water() - start) / 1e9)
 
 
 def slope(sizes: list[int], costs: list[float]) -> float:

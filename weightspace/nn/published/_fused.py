@@ -133,7 +133,7 @@ class _Message(torch.autograd.Function):
         of_z, learned = tail.backward(_spread(grad, w, block), kept)
         of_mapped, _ = gradients(of_w, p)
         of_first, of_shift = gradients(of_z, p.abs())
-        of_p = matmul(of_z, first.t()).mul_(p.sgn()).addmm_(of_w, mapped)
+        of_p = matmul(of_w, mapped.t()).addcmul_(matmul(of_z, first.t()), p.sgn())
         of_senders = _to_senders(of_p, v, block)
         of_v = _times(of_p, senders, block, out=of_p)
         of_edge, _ = gradients(of_v, flat)
