@@ -1,5 +1,7 @@
 """Bad names, sizes, architectures and batches are refused in one sentence with the value and the next step."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import product
 
@@ -26,7 +28,7 @@ def test_an_unknown_name_lists_the_known_ones(name):
 
 @pytest.mark.parametrize("operator", ["mnist_edit", "permutation: mnist_edit -B", PRESETS["mnist_edit"]])
 def test_an_operator_has_no_length_of_a_vector(operator):
-    with pytest.raises(ConfigError, match=r"out=3.* is an operator and returns parameters\. Leave out= away"):
+    with pytest.raises(ConfigError, match=r"out=3: an operator returns parameters, not a vector\. Leave out= away"):
         ws.nn.paper(operator, out=3)
 
 
@@ -125,5 +127,48 @@ def test_networks_of_another_architecture_are_refused_by_name(name):
 
 def test_a_mixed_batch_needs_one_kind_per_network():
     model = ws.nn.paper("hetero", layout=(1, 3, 2), width=4)
-    with pytest.raises(ConfigError, match=r"positive has shape \(2,\) for 3 networks\. Give one bool each"):
+    with pytest.raises(
+        ConfigError, match=r"positive is torch.bool of shape \(2,\) for 3 networks\. Give one bool each"
+    ):
         model(random_params(model.spec, 3), torch.tensor([True, False]))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"direction": "forward", "positions_in_messages": True}, "goes with direction='bidirectional'"),
+        ({"group": "hetero", "readout": "operator"}, "Give a preset per group"),
+    ],
+)
+def test_parts_that_do_not_go_together_are_refused(change, words):
+    with pytest.raises(ConfigError, match=words):
+        replace(PRESETS["mnist_cls"], **change)
+
+
+WRONG_WORDS = """
+from dataclasses import replace
+import weightspace as ws
+from weightspace import ConfigError
+for option in ("direction", "group", "io", "readout", "sign", "io_positions"):
+    try:
+        replace(ws.nn.PRESETS["mnist_cls"], **{option: "other"})
+    except ConfigError as error:
+        assert f"{option}='other' is unknown" in str(error), error
+    else:
+        raise AssertionError(option)
+try:
+    ws.nn.paper("mnist_cls", layout=3)
+except ConfigError as error:
+    assert "layout=3 is no layout" in str(error), error
+"""
+
+
+def test_unknown_words_and_layouts_are_refused_where_types_are_not_checked():
+    # The suite checks annotations while it runs; a user's program does not.
+    subprocess.run([sys.executable, "-c", WRONG_WORDS], check=True)
+
+
+def test_a_mask_of_numbers_is_refused():
+    model = ws.nn.paper("hetero", width=4, layout=(1, 2, 2))
+    with pytest.raises(ConfigError, match="one bool each"):
+        model(random_params(model.spec, 2), torch.tensor([0, 1]))

@@ -24,6 +24,9 @@ def paper(
 ) -> Published:
     """A metanetwork of a published configuration, with fresh weights.
 
+    Called with stacked parameters it returns a vector per network, or new parameters; ``hetero`` takes a bool per
+    network as well (see :class:`MixedFunctional`).
+
     Its formula is the published one. Not reproduced are the defects of the released code: backward edges that break
     positive scales, mixed-up edge positions, two dropout masks in a symmetrized invariant, dropout on the changes of
     biases, and modules that no output depends on.
@@ -41,14 +44,16 @@ def paper(
 
     Source: arXiv:2406.10685, tables and released configurations; arXiv:2510.08300, appendix D.1 for operators.
     """
-    preset = name if isinstance(name, Preset) else _find(name)
+    preset = name if isinstance(name, Preset) else _find(str(name))
     if out is not None and preset.readout == "operator":
-        raise ConfigError(f"out={out}: {name!r} is an operator and returns parameters. Leave out= away.")
+        raise ConfigError(f"out={out}: an operator returns parameters, not a vector. Leave out= away.")
     sizes = {"width": width, "rounds": rounds, "out": out}
     preset = replace(preset, **{key: value for key, value in sizes.items() if value is not None})
     if isinstance(layout, SymmetrySpec):
         spec = layout
     else:
+        if not isinstance(layout, (tuple, list, type(None))):
+            raise ConfigError(f"layout={layout!r} is no layout. Give neurons per layer, (2, 32, 32, 1), or a spec.")
         preset = preset if layout is None else replace(preset, layout=tuple(layout))
         spec = spec_of(preset)
     if preset.group == "hetero":

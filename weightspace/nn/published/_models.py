@@ -115,7 +115,9 @@ class PublishedFunctional(nn.Module):
 class PublishedOperator(nn.Module):
     """A published configuration that gives new parameters for every network; they move with the gauge.
 
-    Called with stacked parameters (``dict`` of name to ``[b, *shape]``), returns the same.
+    Called with stacked parameters (``dict`` of name to ``[b, *shape]``), returns the same. Published operators are for
+    signs; with positive scales, which is ours, changes on the fan-out of nearly dead neurons are damped as in
+    :class:`weightspace.nn.EquivariantOperator`.
 
     Source: arXiv:2406.10685 and arXiv:2510.08300, appendix D.1; see :func:`paper`.
     """

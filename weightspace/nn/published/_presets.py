@@ -4,8 +4,10 @@ Every field chooses a part; nothing here computes. A variant is ``dataclasses.re
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal, final
+from typing import Literal, final, get_args
 
+from ..._errors import ConfigError
+from .._checks import check_choice
 from .._invariant import SignInvariant
 from .._rounds import Direction
 
@@ -14,6 +16,7 @@ Group = Literal["sign", "positive", "hetero", "permutation"]
 Io = Literal["gated", "shared", "separate"]
 """Maps on inputs and outputs: ``(Lin x) * MLP(x)``, one MLP for both, or one MLP each."""
 Readout = Literal["last_layer", "full_graph", "operator"]
+IoPositions = Literal["sum", "product"]
 
 
 @final
@@ -41,6 +44,9 @@ class Preset:
         dropout: Probability on vertex states after a round.
         mlp_dropout: Probability on hidden units of every MLP.
 
+    Raises:
+        ConfigError: for an unknown word, or parts that were never joined.
+
     Source: arXiv:2406.10685, appendix, and the released configurations.
     """
 
@@ -55,13 +61,23 @@ class Preset:
     skip: bool = False
     edge_positions: bool = False
     positions_in_messages: bool = False
-    io_positions: Literal["sum", "product"] = "sum"
+    io_positions: IoPositions = "sum"
     readout: Readout
     out: int = 1
     input_feature: float = 1.0
     kernel: int = 1
     dropout: float = 0.0
     mlp_dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        words = {"group": Group, "direction": Direction, "io": Io, "readout": Readout, "io_positions": IoPositions}
+        for option, allowed in words.items():
+            check_choice(option, getattr(self, option), get_args(allowed))
+        check_choice("sign", self.sign, ("absolute", "symmetrized"))
+        if self.group == "hetero" and self.readout == "operator":
+            raise ConfigError("readout='operator' with group='hetero' does not exist. Give a preset per group.")
+        if self.positions_in_messages and self.direction == "forward":
+            raise ConfigError("positions_in_messages goes with direction='bidirectional'. Give that, or False.")
 
 
 MNIST_INR = (2, 32, 32, 1)

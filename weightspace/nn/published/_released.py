@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Literal, final
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..._errors import ConfigError, SpecError
@@ -25,8 +25,9 @@ from ._readout import FullGraph, LastLayer
 class MixedFunctional(nn.Module):
     """A vector per network for batches in which some networks have signs and others positive scales.
 
-    Called with stacked parameters and ``positive``, a bool per network, returns ``[b, out]``. Every block has a map
-    per group; all else is shared. Networks do not interact, so each kind passes on its own and nothing is masked.
+    Called with stacked parameters and ``positive``, one bool per network (``[b]``), returns ``[b, out]``. Every block
+    has a map per group; all else is shared. Networks do not interact, so each kind passes on its own and nothing is
+    masked.
 
     Source: arXiv:2406.10685, the "hetero" rows. Our own models have a scale group per neuron space instead.
     """
@@ -44,11 +45,12 @@ class MixedFunctional(nn.Module):
         last = Needed(self.readout.reads(len(shape.sizes)), {})
         self.backbone = PublishedBackbone(preset, self.spec, last, operator=False)
 
-    def forward(self, params: Mapping[str, Tensor], positive: Bool[Tensor, " b"]) -> Float[Tensor, "b o"]:
+    def forward(self, params: Mapping[str, Tensor], positive: Tensor) -> Float[Tensor, "b o"]:
         num = self.spec.check(params)
         check_dtype(params, self.backbone.embed.vertex.weight)
-        if positive.shape != (num,):
-            raise ConfigError(f"positive has shape {tuple(positive.shape)} for {num} networks. Give one bool each.")
+        if positive.shape != (num,) or positive.dtype != torch.bool:
+            have = f"positive is {positive.dtype} of shape {tuple(positive.shape)}"
+            raise ConfigError(f"{have} for {num} networks. Give one bool each, e.g. positive.bool().")
         parts, places = [], []
         for group, rows in (("sign", ~positive), ("positive", positive)):
             index = rows.nonzero().flatten()
