@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -37,6 +38,16 @@ def interleaved(
 def median_ratio(slow: Sequence[float], fast: Sequence[float]) -> float:
     """Median over rounds of ``slow / fast``."""
     return statistics.median(a / b for a, b in zip(slow, fast, strict=True))
+
+
+def keep_freed_memory() -> None:
+    """Starts the program again so that freed memory stays with the process, unless ``MALLOC_MMAP_MAX_`` is set.
+
+    Otherwise tensors above 32 MB are given back and fetched again, page by page, at every operation.
+    """
+    if "MALLOC_MMAP_MAX_" not in os.environ:  # read once, when a process starts
+        kept = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**36)}
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | kept)
 
 
 def high_water() -> int:

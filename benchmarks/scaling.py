@@ -4,9 +4,9 @@
 
 A training step (forward and backward, rounds computed again in the backward pass) of the published bidirectional
 operator and of our default operator, 32 channels, 4 rounds. Edges: one MLP with three equal layers, 10^3 to 10^6
-weights. Networks: 1 to 256 MLPs of 2,048 weights. Medians of interleaved rounds; seconds and peak memory of a fresh
-process. Prints the slope of log cost against log size over the upper half, 1 being linear; exits with 1 if a slope
-of the seconds is above 1.15. Takes about three minutes.
+weights. Networks: 1 to 256 MLPs of 2,048 weights. Medians of interleaved rounds; seconds, and peak memory of a fresh
+process. Freed memory stays with the process (``MALLOC_MMAP_MAX_=0``). Prints the slope of log seconds against log size
+over the upper half, 1 being linear; exits with 1 if one is above 1.15. Takes about three minutes.
 """
 
 import sys
@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from _timing import environment, high_water, interleaved, print_table, write_json
+from _timing import environment, high_water, interleaved, keep_freed_memory, print_table, write_json
 
 from weightspace.nn import PRESETS, EquivariantOperator, checkpointed, paper
 from weightspace.spec import SymmetrySpec
@@ -115,6 +115,7 @@ def main() -> int:
     if args.peak:
         report_peak(args.peak[0], int(args.peak[1]), int(args.peak[2]))
         return 0
+    keep_freed_memory()
     print(environment(), flush=True)
     curves = [
         curve("edges of one network", [(2 * width**2, width, 1) for width in WIDTHS], args.rounds),
