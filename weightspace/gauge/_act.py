@@ -7,7 +7,8 @@ from torch import Tensor
 
 from .._errors import SpecMismatch
 from .._types import Params
-from ..spec import SymmetrySpec
+from ..spec import Axis, SymmetrySpec
+from ._axis import Reading, read_axis
 from ._element import Element
 
 
@@ -32,12 +33,16 @@ def act(element: Element, params: Mapping[str, Tensor], spec: SymmetrySpec) -> P
         lead = int(num is not None or batch is not None)
         if batch is not None and num is None:
             value = value.expand(batch, *value.shape)
-        for dim, axis in enumerate(axes):
-            if axis.space is None or spec.space[axis.space].fixed:
-                continue
-            space = spec.space[axis.space]
-            scale = None if space.scale == "trivial" else element.scale[space.name] ** axis.power
-            value = _move(value, dim + lead, element.perm[space.name], scale, axis.repeat)
+        # An axis that holds one block is read last: which block is said by another axis, once that one has moved.
+        for dim, axis in sorted(enumerate(axes), key=lambda item: any(part.over for part in item[1].parts)):
+            if isinstance(axis, Axis) and axis.plain:
+                if axis.space is None or spec.space[axis.space].fixed:
+                    continue
+                space = spec.space[axis.space]
+                scale = None if space.scale == "trivial" else element.scale[space.name] ** axis.power
+                value = _move(value, dim + lead, element.perm[space.name], scale, axis.repeat)
+            else:
+                value = _move_any(value, dim, lead, read_axis(element, spec, name, dim))
         moved[name] = value
     return moved
 
@@ -56,6 +61,28 @@ def _move(value: Tensor, dim: int, perm: Tensor, scale: Tensor | None, repeat: i
     if scale is not None:
         value = value * scale.to(value).view(shape)
     return value.flatten(dim, dim + 1)
+
+
+def _move_any(value: Tensor, dim: int, lead: int, reading: Reading) -> Tensor:
+    """Move the entries of axis ``dim`` as ``reading`` says, which may differ along another axis."""
+    along = [dim] if reading.other is None else [reading.other, dim]
+
+    def placed(table: Tensor) -> Tensor:
+        """``[*b, (other,) entries]`` with its axes where those of ``value`` are."""
+        if reading.other is not None and reading.other > dim:
+            table = table.transpose(-1, -2)
+        shape = [1] * value.ndim
+        for axis, size in zip(sorted(along), table.shape[table.ndim - len(along) :], strict=True):
+            shape[axis + lead] = size
+        if table.ndim > len(along):
+            shape[0] = table.shape[0]
+        return table.reshape(shape).to(value.device)
+
+    value = value.gather(dim + lead, placed(reading.source).expand_as(value))
+    if reading.scale is None:
+        return value
+    scale = placed(reading.scale).to(value)
+    return (value + reading.offset) * scale - reading.offset if reading.offset else value * scale
 
 
 def _check(element: Element, spec: SymmetrySpec) -> int | None:

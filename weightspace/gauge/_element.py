@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from .._errors import ConfigError, SpecMismatch
-from ..spec import SymmetrySpec
+from ..spec import NeuronSpace, SymmetrySpec
 from ._scale import SCALE_GROUPS
 
 
@@ -65,10 +65,26 @@ def sample(spec: SymmetrySpec, seed: int = 0, *, num: int | None = None, max_sca
     lead = () if num is None else (num,)
     perm, scale = {}, {}
     for space in spec.free:
-        keys = torch.rand((*lead, space.size), generator=generator, dtype=torch.float64)
-        perm[space.name] = keys.argsort(-1)
+        perm[space.name] = _sample_perm(spec, space, perm, lead, generator)
         scale[space.name] = SCALE_GROUPS[space.scale].sample((*lead, space.size), generator, max_scale)
     return Element(perm, scale)
+
+
+def _sample_perm(
+    spec: SymmetrySpec, space: NeuronSpace, drawn: dict[str, Tensor], lead: tuple[int, ...], generator: torch.Generator
+) -> Tensor:
+    """A permutation of ``space`` that agrees with those drawn before it."""
+    if space.like is not None and not space.ordered:
+        return drawn[space.like]
+    if space.ordered:
+        return torch.arange(space.size).expand(*lead, space.size)
+    keys = torch.rand((*lead, space.size), generator=generator, dtype=torch.float64)
+    if space.within is None:
+        return keys.argsort(-1)
+    num = spec.space[space.within].size
+    inner = keys.unflatten(-1, (num, -1)).argsort(-1)
+    around = drawn.get(space.within, torch.arange(num).expand(*lead, num))  # a fixed space moves no block
+    return (around.unsqueeze(-1) * inner.shape[-1] + inner).flatten(-2)
 
 
 def compose(g: Element, h: Element) -> Element:

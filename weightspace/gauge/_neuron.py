@@ -137,7 +137,7 @@ def neuron_relevance(normal: Mapping[str, Tensor], spec: SymmetrySpec) -> Neuron
             value = normal[weight.name]
             if weight.target in relevance:
                 # Rows of nearly dead neurons have unit length in normal form like all others; they carry nothing on.
-                value = _times(value, relevance[weight.target], weight.target_dim, spec.axes[weight.name], lead)
+                value = _times(value, relevance[weight.target], weight.target_dim, spec.plain_axes(weight.name), lead)
             value = value.movedim(weight.source_dim + lead, lead)
             columns.append(value.reshape(*value.shape[:lead], space.size, -1))
         if columns and not space.fixed:
@@ -155,8 +155,8 @@ def rescale(params: Mapping[str, Tensor], spec: SymmetrySpec, *, fan_in: NeuronG
     """
     scaled = {space.name for space in spec.free if space.scale in SCALED}
     result = {}
-    for name, axes in spec.params:
-        value = params[name]
+    for name in spec.axes:
+        value, axes = params[name], spec.plain_axes(name)
         for dim, axis in enumerate(axes):
             if axis.space not in scaled:
                 continue
@@ -170,7 +170,7 @@ def rescale(params: Mapping[str, Tensor], spec: SymmetrySpec, *, fan_in: NeuronG
 
 def _fan_in(value: Tensor, weight: Weight, spec: SymmetrySpec, gauge: NeuronGauge, lead: int) -> Tensor:
     """``W_ij s_j`` as ``[*b, n, everything a neuron reads]``."""
-    value = _times(value, gauge[weight.source], weight.source_dim, spec.axes[weight.name], lead)
+    value = _times(value, gauge[weight.source], weight.source_dim, spec.plain_axes(weight.name), lead)
     value = value.movedim(weight.target_dim + lead, lead)
     target = spec.space[weight.target].size
     return value.reshape(*value.shape[:lead], target, -1)

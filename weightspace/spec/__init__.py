@@ -1,14 +1,17 @@
 """Which neuron space acts on which parameter axis: the spec, its text, and ``derive``."""
 
+from ._axis import Axis as Axis
+from ._axis import Joined as Joined
+from ._axis import Scale as Scale
 from ._derive import derive as derive
 from ._layout import Bias as Bias
 from ._layout import Layout as Layout
 from ._layout import Weight as Weight
 from ._layout import layout as layout
-from ._spec import Axis as Axis
 from ._spec import NeuronSpace as NeuronSpace
 from ._spec import ScaleName as ScaleName
 from ._spec import SymmetrySpec as SymmetrySpec
 from ._spec import num_parameters as num_parameters
+from ._text import axis_text as axis_text
 from ._text import parse as parse
 from ._text import to_text as to_text

@@ -10,7 +10,9 @@ from functools import lru_cache
 from typing import final
 
 from .._errors import SpecError
+from ._axis import Axis
 from ._spec import SymmetrySpec
+from ._text import axis_text
 
 
 @final
@@ -64,12 +66,15 @@ def layout(spec: SymmetrySpec) -> Layout:
     """The weights and biases of ``spec``.
 
     Raises:
-        SpecError: for a parameter that is neither (two fan-in axes, a squared scale), by name.
+        SpecError: for a parameter that is neither (two fan-in axes, a squared scale, joined spaces), by name.
     """
     weights: list[Weight] = []
     biases: list[Bias] = []
     rest: list[str] = []
-    for name, axes in spec.params:
+    for name, labels in spec.params:
+        axes = [axis for axis in labels if isinstance(axis, Axis) and axis.plain and not _is_bound(spec, axis)]
+        if len(axes) < len(labels):
+            raise _not_dense(name, f"has the label {' '.join(map(axis_text, labels))!r}")
         acted = [(dim, axis) for dim, axis in enumerate(axes) if axis.space is not None]
         width = 1
         for axis in axes:
@@ -84,9 +89,18 @@ def layout(spec: SymmetrySpec) -> Layout:
             (source_dim, source), (target_dim, target) = sorted(acted, key=lambda item: item[1].power)
             weights.append(Weight(name, str(source.space), str(target.space), source_dim, target_dim, width))
         else:
-            raise SpecError(
-                f"parameter {name!r} has powers {powers} of neuron spaces; the dense view reads weights "
-                "(one fan-in axis 'h1', one fan-out axis 'h0~') and biases (one axis 'h1'). "
-                "Pin its spaces: write them as fixed in the spec."
-            )
+            raise _not_dense(name, f"has powers {powers} of neuron spaces")
     return Layout(tuple(weights), tuple(biases), tuple(rest))
+
+
+def _is_bound(spec: SymmetrySpec, axis: Axis) -> bool:
+    """Whether the permutation of the axis' space depends on another one's."""
+    space = None if axis.space is None else spec.space[axis.space]
+    return space is not None and not space.fixed and bool(space.like or space.within or space.ordered)
+
+
+def _not_dense(name: str, what: str) -> SpecError:
+    return SpecError(
+        f"parameter {name!r} {what}; the dense view reads weights (one fan-in axis 'h1', one fan-out axis 'h0~') and "
+        "biases (one axis 'h1'). Pin its spaces: write them as fixed in the spec."
+    )

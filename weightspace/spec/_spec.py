@@ -14,6 +14,7 @@ from typing import Literal, final
 from torch import Tensor
 
 from .._errors import SpecError, SpecMismatch
+from ._axis import Axis, Joined
 
 ScaleName = Literal["trivial", "sign", "positive", "nonzero"]
 """Scale groups by name: {1}, {-1, 1}, (0, inf) and all nonzero reals (identity activations)."""
@@ -26,32 +27,31 @@ class NeuronSpace:
 
     ``fixed`` spaces (inputs, outputs) are touched by neither; a free space with the ``trivial`` group is
     permuted only.
+
+    Attributes:
+        like: A space that has the same permutation; this one only adds scales of its own (the features before
+            and after a batch normalization).
+        within: A space whose neurons own equal blocks of consecutive neurons here: blocks move with their owner
+            and every block is permuted inside (heads and their coordinates).
+        ordered: The neurons keep their places and are only rescaled.
     """
 
     name: str
     size: int
     scale: ScaleName = "trivial"
     fixed: bool = False
+    like: str | None = None
+    within: str | None = None
+    ordered: bool = False
 
     def __str__(self) -> str:
         if self.fixed:
             return f"{self.name}[{self.size}]"
-        group = "" if self.scale == "trivial" else f" x {self.scale}"
-        return f"{self.name}[{self.size}] S{self.size}{group}"
-
-
-@final
-@dataclass(frozen=True)
-class Axis:
-    """Label of one parameter axis: a neuron space, the power of its scale, and how many entries each neuron owns.
-
-    ``repeat`` is the number of consecutive entries per neuron (the spatial positions of a flattened feature
-    map). An axis that nothing acts on has ``space=None`` and ``power=0``; its size is ``repeat``.
-    """
-
-    space: str | None
-    power: int = 1
-    repeat: int = 1
+        moved = [] if self.ordered or self.size == 1 else [f"like {self.like}" if self.like else f"S{self.size}"]
+        if self.within and not self.like:
+            moved = [f"within {self.within}"]
+        group = [] if self.scale == "trivial" else [self.scale]
+        return f"{self.name}[{self.size}] {' x '.join(moved + group)}".rstrip()
 
 
 @final
@@ -60,34 +60,76 @@ class SymmetrySpec:
     """The symmetry of one architecture: prints as text, parses back, hashes and compares.
 
     Attributes:
-        spaces: Neuron spaces in the order in which the forward pass meets them.
+        spaces: Neuron spaces in the order in which the forward pass meets them; a space that another one names
+            (``like``, ``within``) comes first.
         params: ``(name, axes)`` for every entry of the ``state_dict``, in its order.
 
     Raises:
-        SpecError: if an axis names an unknown space, or two spaces share a name.
+        SpecError: if an axis or space names an unknown space, two have one name, or sizes do not fit together.
     """
 
     spaces: tuple[NeuronSpace, ...]
-    params: tuple[tuple[str, tuple[Axis, ...]], ...]
+    params: tuple[tuple[str, tuple[Axis | Joined, ...]], ...]
 
     def __post_init__(self) -> None:
-        known = {space.name for space in self.spaces}
-        if len(known) != len(self.spaces):
+        if len(self.space) != len(self.spaces):
             names = [space.name for space in self.spaces]
             raise SpecError(f"neuron spaces must have different names, got {names}. Rename one of them.")
         if len(self.axes) != len(self.params):
             names = [name for name, _ in self.params]
             raise SpecError(f"parameters must have different names, got {names}. Remove the repeated line.")
+        seen: set[str] = set()
+        for space in self.spaces:
+            self._check_space(space, seen)
+            seen.add(space.name)
         for name, axes in self.params:
             for axis in axes:
-                if axis.space is not None and axis.space not in known:
-                    raise SpecError(
-                        f"parameter {name!r} has an axis of space {axis.space!r}, which is not among the spaces "
-                        f"{sorted(known)}. Add a line '{axis.space}[SIZE] fixed' to the spaces."
-                    )
+                for part in axis.parts:
+                    self._check_part(name, part)
+
+    def _check_space(self, space: NeuronSpace, seen: set[str]) -> None:
+        for word, other in (("like", space.like), ("within", space.within)):
+            if other is None:
+                continue
+            if other not in seen:
+                raise SpecError(
+                    f"space {space.name!r} is {word} {other!r}, which is not among the spaces before it "
+                    f"({', '.join(sorted(seen)) or 'none'}). Write the line of {other!r} above it."
+                )
+            size = self.space[other].size
+            if space.size % size or (word == "like" and space.size != size):
+                raise SpecError(
+                    f"space {space.name!r} has {space.size} neurons and is {word} {other!r}, which has {size}. "
+                    + ("Give both one size." if word == "like" else f"Give it a multiple of {size}.")
+                )
+        if space.like and (space.within or self.space[space.like].like):
+            raise SpecError(
+                f"space {space.name!r} takes its permutation from {space.like!r}, so it has no blocks of its own and "
+                f"{space.like!r} must have a permutation of its own. Name the space that has it."
+            )
+
+    def _check_part(self, name: str, part: Axis) -> None:
+        named = [part.space, part.over, *(scale.space for scale in part.scales)]
+        for space in named:
+            if space is not None and space not in self.space:
+                raise SpecError(
+                    f"parameter {name!r} has an axis of space {space!r}, which is not among the spaces "
+                    f"{sorted(self.space)}. Add a line '{space}[SIZE] fixed' to the spaces."
+                )
+        if part.space is None:
+            return
+        lines = self.ancestors(part.space)
+        for other in named[1:]:
+            if other is not None and self.space[other].size > 1 and self.root(other) not in lines:
+                raise SpecError(
+                    f"parameter {name!r} has an axis of space {part.space!r} that names {other!r}, which is neither "
+                    f"like it nor around it. Write 'like' or 'within' in the line of {part.space!r}, or drop it."
+                )
+        if part.index is not None and not all(0 <= i < self.space[part.space].size for i in part.index):
+            raise SpecError(f"parameter {name!r} lists neurons that {self.space[part.space]} does not have.")
 
     @cached_property
-    def axes(self) -> dict[str, tuple[Axis, ...]]:
+    def axes(self) -> dict[str, tuple[Axis | Joined, ...]]:
         """Axes by parameter name."""
         return dict(self.params)
 
@@ -101,11 +143,43 @@ class SymmetrySpec:
         """Spaces on which the gauge acts."""
         return tuple(space for space in self.spaces if not space.fixed)
 
+    def root(self, name: str) -> str:
+        """The space that holds the permutation of the named space: itself, or the one it is like."""
+        return self.space[name].like or name
+
+    def ancestors(self, name: str) -> tuple[str, ...]:
+        """The space that holds the named space's permutation, the one around it, and so on outwards."""
+        found = [self.root(name)]
+        while (around := self.space[found[-1]].within) is not None:
+            found.append(self.root(around))
+        return tuple(found)
+
     def shape(self, name: str) -> tuple[int, ...]:
         """Shape of the named parameter."""
-        return tuple(
-            axis.repeat * (self.space[axis.space].size if axis.space is not None else 1) for axis in self.axes[name]
-        )
+        return tuple(sum(map(self.length, axis.parts)) for axis in self.axes[name])
+
+    def plain_axes(self, name: str) -> tuple[Axis, ...]:
+        """Axes of the named parameter, each of one space, power and repeat.
+
+        Raises:
+            SpecError: if an axis says more (joined spaces, several scales, blocks).
+        """
+        plain = tuple(axis for axis in self.axes[name] if isinstance(axis, Axis) and axis.plain)
+        if len(plain) < len(self.axes[name]):
+            raise SpecError(
+                f"parameter {name!r} has an axis that joins spaces, multiplies scales or reads a block, which is not "
+                "read here. Pin its spaces: write them as fixed in the spec."
+            )
+        return plain
+
+    def length(self, part: Axis) -> int:
+        """Number of entries of one part of an axis."""
+        if part.space is None:
+            return part.repeat
+        if part.index is not None:
+            return len(part.index)
+        size = self.space[part.space].size
+        return part.times * part.repeat * (size if part.over is None else size // self.space[part.over].size)
 
     def check(self, params: Mapping[str, Tensor]) -> int | None:
         """The number of stacked networks in ``params``, or ``None`` for a single network.

@@ -4,32 +4,48 @@ One line per space, a blank line, one line per parameter::
 
     in[3] fixed
     h0[8] positive
-    h1[6]
+    h1[8] like h0 positive
+    a0[4]
+    q0[32] within a0 nonzero
     out[4] fixed
 
-    0.weight  h0 in~ .3 .3
-    0.bias    h0
-    3.weight  h1 h0*9~
-    5.weight  out h1~
+    0.weight       h0 in~ .3 .3
+    1.running_var  h0^2@1e-05
+    1.weight       h1&h0^sign
+    3.weight       out h1*9~+in~
 
-``~`` is power -1 (fan-out), ``^2`` another power, ``h0*9`` nine consecutive entries per neuron, ``.3`` an axis
-of three entries that nothing acts on. A free space without a word is permuted only.
+``~`` is power -1 (fan-out), ``^2`` another power, ``^sign`` and ``^size`` take the sign or the magnitude of the
+scale alone, ``&`` multiplies by a further scale. ``h0*9`` are nine consecutive entries per neuron, ``9*h0`` nine
+times the neurons one after the other, ``h0{0,2,1,3}`` neurons in another order, ``q0/a0`` the neurons of one block
+only, ``+`` joins spaces along an axis, ``@`` is an offset added before scaling and taken away after it; ``.3`` is
+an axis of three entries that nothing acts on. A free space without a word is permuted only; ``ordered`` neurons
+keep their places.
 """
 
 import re
+from typing import cast
 
 from .._errors import SpecError
-from ._spec import Axis, NeuronSpace, ScaleName, SymmetrySpec
+from ._axis import Axis, Joined, Scale, ScalePart
+from ._spec import NeuronSpace, ScaleName, SymmetrySpec
 
-_SPACE = re.compile(r"(?P<name>[A-Za-z_]\w*)\[(?P<size>\d+)\](?:\s+(?P<word>fixed|sign|positive|nonzero))?")
-_AXIS = re.compile(r"(?P<name>[A-Za-z_]\w*)(?:\*(?P<repeat>\d+))?(?:(?P<inverse>~)|\^(?P<power>-?\d+))?")
+_SPACE = re.compile(
+    r"(?P<name>[A-Za-z_]\w*)\[(?P<size>\d+)\](?:\s+like\s+(?P<like>[A-Za-z_]\w*))?"
+    r"(?:\s+within\s+(?P<within>[A-Za-z_]\w*))?(?P<ordered>\s+ordered)?(?:\s+(?P<word>fixed|sign|positive|nonzero))?"
+)
+_POWER = r"(?P<inverse>~)|\^(?P<power>-?\d*)(?P<part>sign|size)?"
+_AXIS = re.compile(
+    r"(?:(?P<times>\d+)\*)?(?P<name>[A-Za-z_]\w*)(?:/(?P<over>[A-Za-z_]\w*))?(?:\*(?P<repeat>\d+))?"
+    rf"(?:\{{(?P<index>\d+(?:,\d+)*)\}})?(?:{_POWER})?(?P<scales>(?:&[^&@+]+)*)(?:@(?P<offset>[-+.\de]+))?"
+)
+_SCALE = re.compile(rf"(?P<name>[A-Za-z_]\w*)(?:{_POWER})?")
 
 
 def to_text(spec: SymmetrySpec) -> str:
     """The spec as text, one line per space and per parameter."""
     spaces = [_space_text(space) for space in spec.spaces]
     width = max((len(name) for name in spec.axes), default=0)
-    params = [f"{name:<{width}}  {' '.join(map(_axis_text, axes))}".rstrip() for name, axes in spec.params]
+    params = [f"{name:<{width}}  {' '.join(map(axis_text, axes))}".rstrip() for name, axes in spec.params]
     return "\n".join([*spaces, "", *params]) + "\n"
 
 
@@ -40,7 +56,7 @@ def parse(text: str) -> SymmetrySpec:
         SpecError: naming the line that cannot be read.
     """
     spaces: list[NeuronSpace] = []
-    params: list[tuple[str, tuple[Axis, ...]]] = []
+    params: list[tuple[str, tuple[Axis | Joined, ...]]] = []
     for number, line in enumerate(text.splitlines(), start=1):
         stripped = line.strip()
         if not stripped:
@@ -51,7 +67,8 @@ def parse(text: str) -> SymmetrySpec:
             if space.end() != len(stripped) or int(space["size"]) == 0:
                 raise SpecError(
                     f"line {number} of the spec, {stripped!r}: cannot read this space. Write NAME[SIZE] with a size "
-                    "of at least 1 and one of the words fixed, sign, positive, nonzero, or none."
+                    "of at least 1, then 'like NAME', 'within NAME' or 'ordered' if need be, and one of the words "
+                    "fixed, sign, positive, nonzero, or none."
                 )
             spaces.append(_space(space))
         else:
@@ -60,33 +77,82 @@ def parse(text: str) -> SymmetrySpec:
     return SymmetrySpec(tuple(spaces), tuple(params))
 
 
+def axis_text(axis: Axis | Joined) -> str:
+    """The label of one axis as text."""
+    return "+".join(map(_part_text, axis.parts))
+
+
 def _space_text(space: NeuronSpace) -> str:
+    like = f" like {space.like}" if space.like else ""
+    within = f" within {space.within}" if space.within else ""
+    ordered = " ordered" if space.ordered else ""
     word = "fixed" if space.fixed else "" if space.scale == "trivial" else space.scale
-    return f"{space.name}[{space.size}] {word}".rstrip()
+    return f"{space.name}[{space.size}]{like}{within}{ordered} {word}".rstrip()
 
 
 def _space(match: re.Match[str]) -> NeuronSpace:
-    scales: dict[str | None, ScaleName] = {"sign": "sign", "positive": "positive", "nonzero": "nonzero"}
     word = match["word"]
-    return NeuronSpace(match["name"], int(match["size"]), scales.get(word, "trivial"), word == "fixed")
+    scale = cast(ScaleName, word if word not in (None, "fixed") else "trivial")
+    return NeuronSpace(
+        match["name"],
+        int(match["size"]),
+        scale,
+        word == "fixed",
+        match["like"],
+        match["within"],
+        bool(match["ordered"]),
+    )
 
 
-def _axis_text(axis: Axis) -> str:
+def _part_text(axis: Axis) -> str:
     if axis.space is None:
         return f".{axis.repeat}"
+    times = f"{axis.times}*" if axis.times != 1 else ""
+    over = f"/{axis.over}" if axis.over else ""
     repeat = f"*{axis.repeat}" if axis.repeat != 1 else ""
-    power = {1: "", -1: "~"}.get(axis.power, f"^{axis.power}")
-    return f"{axis.space}{repeat}{power}"
+    index = f"{{{','.join(map(str, axis.index))}}}" if axis.index is not None else ""
+    scales = "".join(f"&{scale.space}{_power_text(scale.power, scale.part)}" for scale in axis.scales)
+    offset = f"@{axis.offset!r}" if axis.offset else ""
+    return f"{times}{axis.space}{over}{repeat}{index}{_power_text(axis.power)}{scales}{offset}"
 
 
-def _axis(label: str, number: int, line: str) -> Axis:
+def _power_text(power: int, part: ScalePart = "all") -> str:
+    if part == "all":
+        return {1: "", -1: "~"}.get(power, f"^{power}")
+    return f"^{ {1: '', -1: '-'}.get(power, power) }{part}"
+
+
+def _axis(label: str, number: int, line: str) -> Axis | Joined:
+    # A plus also stands in an exponent (an offset of 1e+00), which no number written by repr at this size has.
+    parts = tuple(_part(part, number, line) for part in label.split("+"))
+    return parts[0] if len(parts) == 1 else Joined(parts)
+
+
+def _part(label: str, number: int, line: str) -> Axis:
     if re.fullmatch(r"\.\d+", label):
         return Axis(None, 0, int(label[1:]))
     match = _AXIS.fullmatch(label)
-    if match is None:
+    scales = [_SCALE.fullmatch(word) for word in match["scales"].split("&")[1:]] if match else []
+    if match is None or match["part"] or None in scales:
         raise SpecError(
             f"line {number} of the spec, {line!r}: cannot read the axis {label!r}. "
             "Write a space (h0), its inverse (h0~), a power (h0^2), a repeat (h0*9) or a plain size (.3)."
         )
-    power = -1 if match["inverse"] else int(match["power"] or 1)
-    return Axis(match["name"], power, int(match["repeat"] or 1))
+    return Axis(
+        match["name"],
+        _power(match),
+        int(match["repeat"] or 1),
+        int(match["times"] or 1),
+        tuple(
+            Scale(scale["name"], _power(scale), cast(ScalePart, scale["part"] or "all")) for scale in scales if scale
+        ),
+        match["over"],
+        tuple(map(int, match["index"].split(","))) if match["index"] else None,
+        float(match["offset"] or 0.0),
+    )
+
+
+def _power(match: re.Match[str]) -> int:
+    if match["inverse"]:
+        return -1
+    return {None: 1, "": 1, "-": -1}.get(match["power"]) or int(match["power"])

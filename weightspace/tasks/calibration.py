@@ -97,7 +97,7 @@ def last_layer(spec: SymmetrySpec) -> tuple[str, str | None]:
         SpecError: if the architecture does not end in one linear layer.
     """
     out = spec.spaces[-1].name
-    ends = [(name, axes) for name, axes in spec.params if axes and axes[0].space == out]
+    ends = [(name, axes) for name, axes in spec.params if axes and axes[0].parts[0].space == out]
     weights = [name for name, axes in ends if len(axes) == 2]
     biases = [name for name, axes in ends if len(axes) == 1]
     if len(weights) != 1 or len(biases) > 1:

@@ -46,7 +46,8 @@ def orbit_minimal_l1(
 
 def _places(spec: SymmetrySpec, space: str) -> list[tuple[str, int, Axis]]:
     places: list[tuple[str, int, Axis]] = []
-    for name, axes in spec.params:
+    for name in spec.axes:
+        axes = spec.plain_axes(name)
         here = [(name, index, axis) for index, axis in enumerate(axes) if axis.space == space and axis.power]
         if len(here) > 1 or any(abs(axis.power) != 1 for _, _, axis in here):
             raise SpecError(

@@ -49,7 +49,7 @@ class DenseView:
                 part = value[..., start : start + bias.width]
                 shape = self.spec.shape(bias.name)
                 inner = [size for dim, size in enumerate(shape) if dim != bias.dim]
-                repeat = self.spec.axes[bias.name][bias.dim].repeat
+                repeat = self.spec.plain_axes(bias.name)[bias.dim].repeat
                 unfolded = part.unflatten(-1, (repeat, *inner)).flatten(1, 2)
                 result[bias.name] = unfolded.movedim(1, bias.dim + 1)
                 start += bias.width
@@ -97,7 +97,7 @@ def _from_edges(value: Float[Tensor, "b m n k"], weight: Weight, spec: SymmetryS
 def _unfolding(weight: Weight, spec: SymmetrySpec) -> tuple[list[int], list[int]]:
     """Sizes of the parameter's axes split into (neurons, repeat), and the order target, source, all others."""
     split = []
-    for axis in spec.axes[weight.name]:
+    for axis in spec.plain_axes(weight.name):
         split += [spec.space[axis.space].size if axis.space is not None else 1, axis.repeat]
     target, source = 1 + 2 * weight.target_dim, 1 + 2 * weight.source_dim
     others = [dim for dim in range(1, len(split) + 1) if dim not in (target, source)]
