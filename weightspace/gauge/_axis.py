@@ -100,7 +100,8 @@ def factor(element: Element, spec: SymmetrySpec, part: Axis, owned: Int[Tensor, 
 def _read_block(element: Element, spec: SymmetrySpec, name: str, dim: int) -> Reading:
     """An axis that holds one block of a space: the block that the parameter's other axis names."""
     axis = spec.axes[name][dim]
-    assert isinstance(axis, Axis) and axis.space is not None and axis.over is not None, "checked by the caller"
+    if not isinstance(axis, Axis) or axis.space is None or axis.over is None:
+        raise SpecError(f"parameter {name!r} joins a block of a space with others on one axis. Pin its spaces.")
     over = spec.root(axis.over)
     for other, label in enumerate(spec.axes[name]):
         if other == dim or not isinstance(label, Axis) or label.space is None or label.over is not None:
