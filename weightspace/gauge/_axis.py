@@ -91,9 +91,8 @@ def factor(element: Element, spec: SymmetrySpec, part: Axis, owned: Int[Tensor, 
             continue
         scale = element.scale[name]
         scale = {"all": scale, "sign": scale.sign(), "size": scale.abs()}[which] ** power
-        total = (
-            total * scale[..., owned // (size // scale.shape[-1])]
-        )  # a scale of its own, its block's, or one for all
+        # One scale for every neuron, for every block, or for all.
+        total = total * scale[..., owned // (size // scale.shape[-1])]
     return total
 
 
