@@ -1,6 +1,9 @@
 """Small but faithful networks of many kinds, on which symmetries are derived and checked."""
 
-from . import dense, images
-from ._registry import Architecture
+from . import attention, dense, images, sets, signals, transformers
+from ._registry import Architecture as Architecture
+from .refused import REFUSED as REFUSED
+from .refused import Refusal as Refusal
 
-ARCHITECTURES: dict[str, Architecture] = {entry.name: entry for entry in (*dense.ARCHITECTURES, *images.ARCHITECTURES)}
+_KINDS = (dense, images, signals, sets, attention, transformers)
+ARCHITECTURES: dict[str, Architecture] = {entry.name: entry for kind in _KINDS for entry in kind.ARCHITECTURES}

@@ -26,13 +26,15 @@ class Architecture:
         name: Its key in the list.
         make: Makes the module, in whatever type and mode.
         inputs: By input, the shape (floating point) or the tokens; the batch is 2.
-        notes: What the symmetry is expected to be, and why.
+        notes: How many scales it has, and why: summed over spaces, in forward order where it helps.
+        scales: Their number: the sum that the notes account for.
     """
 
     name: str
     make: Callable[[], nn.Module]
     inputs: tuple[Input, ...]
     notes: str
+    scales: int = 0
 
     def factory(self) -> nn.Module:
         """The module in float64 and eval mode."""

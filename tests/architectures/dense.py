@@ -242,75 +242,99 @@ def prelu(per_neuron: bool) -> nn.Module:
 
 
 ARCHITECTURES = [
-    Architecture("mlp_relu", lambda: mlp(nn.ReLU, 4, 7, 6, 3), ((2, 4),), "Positive scales: 7 + 6."),
-    Architecture("mlp_tanh", lambda: mlp(nn.Tanh, 4, 7, 6, 3), ((2, 4),), "Signs only: 0."),
-    Architecture("mlp_gelu", lambda: mlp(nn.GELU, 4, 7, 6, 3), ((2, 4),), "Permutations only: 0."),
-    Architecture("mlp_leaky", lambda: mlp(lambda: nn.LeakyReLU(0.1), 4, 7, 6, 3), ((2, 4),), "7 + 6."),
+    Architecture("mlp_relu", lambda: mlp(nn.ReLU, 4, 7, 6, 3), ((2, 4),), "Positive scales: 7 + 6.", scales=13),
+    Architecture("mlp_tanh", lambda: mlp(nn.Tanh, 4, 7, 6, 3), ((2, 4),), "Signs only: 0.", scales=0),
+    Architecture("mlp_gelu", lambda: mlp(nn.GELU, 4, 7, 6, 3), ((2, 4),), "Permutations only: 0.", scales=0),
+    Architecture("mlp_leaky", lambda: mlp(lambda: nn.LeakyReLU(0.1), 4, 7, 6, 3), ((2, 4),), "7 + 6.", scales=13),
     Architecture(
         "mlp_identity",
         lambda: mlp(nn.Identity, 4, 7, 6, 3),
         ((2, 4),),
         "Nonzero scales: 7 + 6. At one point more: what a bias loses there, the next bias can restore.",
+        scales=13,
     ),
-    Architecture("siren", lambda: mlp(Sine, 2, 7, 6, 3), ((2, 2),), "Signs (and phases): 0."),
+    Architecture("siren", lambda: mlp(Sine, 2, 7, 6, 3), ((2, 2),), "Signs (and phases): 0.", scales=0),
     Architecture(
-        "mlp_abs", lambda: mlp(lambda: Lambda(torch.abs), 4, 7, 6, 3), ((2, 4),), "Even: 7 + 6 positive; signs apart."
+        "mlp_abs",
+        lambda: mlp(lambda: Lambda(torch.abs), 4, 7, 6, 3),
+        ((2, 4),),
+        "Even: 7 + 6 positive; signs apart.",
+        scales=13,
     ),
     Architecture(
         "mlp_square",
         lambda: mlp(lambda: Lambda(torch.square), 4, 7, 6, 3),
         ((2, 4),),
         "Fan-in s, fan-out 1/s^2: 7 + 6. The scale is squared on its way.",
+        scales=13,
     ),
-    Architecture("mlp_prelu", lambda: prelu(True), ((2, 4),), "As ReLU, 7 + 5; the slope is permuted, not scaled."),
-    Architecture("mlp_prelu_shared", lambda: prelu(False), ((2, 4),), "7 + 5; one slope for all."),
+    Architecture(
+        "mlp_prelu", lambda: prelu(True), ((2, 4),), "As ReLU, 7 + 5; the slope is permuted, not scaled.", scales=12
+    ),
+    Architecture("mlp_prelu_shared", lambda: prelu(False), ((2, 4),), "7 + 5; one slope for all.", scales=12),
     Architecture(
         "highway",
         Highway,
         ((2, 3),),
         "The carry ties all streams into one space: 7. ReLU and the gated sum pass its scales; the gate has none.",
+        scales=7,
     ),
-    Architecture("maxout", Maxout, ((2, 4),), "5 positive scales, each over the three pieces of a neuron."),
-    Architecture("crelu", ConcatenatedReLU, ((2, 3),), "6 + 5; the fan-out is two copies of the space."),
+    Architecture("maxout", Maxout, ((2, 4),), "5 positive scales, each over the three pieces of a neuron.", scales=5),
+    Architecture("crelu", ConcatenatedReLU, ((2, 3),), "6 + 5; the fan-out is two copies of the space.", scales=11),
     Architecture(
         "bilinear_product",
         BilinearProduct,
         ((2, 4),),
         "Both factors and the fan-out: two independent nonzero scales per neuron, 2 x 7.",
+        scales=14,
     ),
     Architecture(
         "film",
         FiLM,
         ((2, 3), (2, 5)),
         "6 (condition) + 7 (second). 1 + gain pins the gain; the modulated neurons scale with their shift: 8.",
+        scales=21,
     ),
-    Architecture("multi_branch", MultiBranch, ((2, 4),), "6 (stem) + 5 (relu branch) + 7 (the sum); tanh: 0."),
-    Architecture("siamese", Siamese, ((2, 4), (2, 4)), "7 + 5: |a - b| passes positive scales."),
-    Architecture("unrolled_cell_relu", lambda: UnrolledCell(torch.relu), ((2, 5, 3),), "6, one group at every step."),
-    Architecture("unrolled_cell_tanh", lambda: UnrolledCell(torch.tanh), ((2, 5, 3),), "Signs: 0."),
-    Architecture("vae", VAE, ((2, 6),), "The code is returned, hence fixed: 9 + 7."),
-    Architecture("vae_code", VAECode, ((2, 6),), "exp pins the deviation, and the sum its mean: 9 + 7."),
+    Architecture(
+        "multi_branch", MultiBranch, ((2, 4),), "6 (stem) + 5 (relu branch) + 7 (the sum); tanh: 0.", scales=18
+    ),
+    Architecture("siamese", Siamese, ((2, 4), (2, 4)), "7 + 5: |a - b| passes positive scales.", scales=12),
+    Architecture(
+        "unrolled_cell_relu", lambda: UnrolledCell(torch.relu), ((2, 5, 3),), "6, one group at every step.", scales=6
+    ),
+    Architecture("unrolled_cell_tanh", lambda: UnrolledCell(torch.tanh), ((2, 5, 3),), "Signs: 0.", scales=0),
+    Architecture("vae", VAE, ((2, 6),), "The code is returned, hence fixed: 9 + 7.", scales=16),
+    Architecture("vae_code", VAECode, ((2, 6),), "exp pins the deviation, and the sum its mean: 9 + 7.", scales=16),
     Architecture(
         "tied_autoencoder",
         lambda: TiedAutoencoder(torch.relu),
         ((2, 5),),
         "8: what the encoder multiplies, its transpose divides by. The code meets its own transpose: signs only.",
+        scales=8,
     ),
-    Architecture("scalar_gains", ScalarGains, ((2, 3),), "7: the skip ties the first and second layer's neurons."),
     Architecture(
-        "batchnorm_mlp", lambda: BatchNormMLP(True), ((2, 4),), "Input, variance and output of each norm: 3 x (7 + 6)."
+        "scalar_gains", ScalarGains, ((2, 3),), "7: the skip ties the first and second layer's neurons.", scales=7
+    ),
+    Architecture(
+        "batchnorm_mlp",
+        lambda: BatchNormMLP(True),
+        ((2, 4),),
+        "Input, variance and output of each norm: 3 x (7 + 6).",
+        scales=39,
     ),
     Architecture(
         "batchnorm_mlp_plain",
         lambda: BatchNormMLP(False),
         ((2, 4),),
         "Without gains the output's scale is that of the input over that of the deviation: 2 x (7 + 6).",
+        scales=26,
     ),
     Architecture(
         "layernorm_mlp",
         layer_norm_mlp,
         ((2, 4),),
         "The first norm's gains are followed by ReLU, 7; the second's by GELU.",
+        scales=7,
     ),
     Architecture(
         "weight_norm_mlp",
@@ -318,5 +342,6 @@ ARCHITECTURES = [
         ((2, 4),),
         "The rows of the directions have no length: 7 + 5 + 3. Their columns cannot take up a neuron's 1/s; the "
         "next lengths take up one for all neurons: 1 + 1.",
+        scales=17,
     ),
 ]

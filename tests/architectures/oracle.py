@@ -56,10 +56,11 @@ def scaling_dimension(module: nn.Module, example: tuple[Tensor, ...], *, one_poi
     sizes = [sum(value.shape) for value in scaled(module).values()]
     rows = _derivatives(module, example, at_least=24 + 5 * sum(sizes) // 4, one_point=one_point)
     columns, unused, rank = [], [], 0
+    largest = max(float(value.abs().max()) for value in rows.values())
     for name, value in rows.items():
         if value.dim() == 1:
             continue  # a number without an axis
-        used = value.abs().amax(0) > 1e-14 * value.abs().max().clamp_min(1e-30)
+        used = value.abs().amax(0) > 1e-14 * largest
         if not used.all():
             unused.append(f"{name}: {int((~used).sum())} of {used.numel()}")
         moved = _incidence(used, _groups(module, name))
@@ -137,7 +138,7 @@ def _derivatives(
     while done < at_least or len(blocks) < PROBES:
         state = random_state(module, 0 if one_point else len(blocks))
         free = {name: state[name].requires_grad_() for name in names}
-        with _RunningStatistics(), sdpa_kernel(SDPBackend.MATH):
+        with RunningStatistics(), sdpa_kernel(SDPBackend.MATH):
             result = torch.func.functional_call(module, state, _probe(example, generator, len(blocks)))
         outputs = torch.cat([out.flatten() for out in tree_leaves(result) if isinstance(out, Tensor)])
         rows = min(ROWS_PER_PROBE, outputs.numel())
@@ -191,7 +192,7 @@ def _probe(example: tuple[Tensor, ...], generator: torch.Generator, number: int)
     )
 
 
-class _RunningStatistics(TorchFunctionMode):
+class RunningStatistics(TorchFunctionMode):
     """torch has no derivatives by running statistics; its norms in eval mode are written out here."""
 
     def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from architectures import ARCHITECTURES, Architecture
+from architectures import ARCHITECTURES, REFUSED, Architecture
 from architectures.dense import mlp
-from architectures.oracle import random_state, scaling_dimension
+from architectures.oracle import RunningStatistics, random_state, scaling_dimension
 
 EVERY = [pytest.param(entry, id=name) for name, entry in ARCHITECTURES.items()]
 WIDTHS = st.lists(st.integers(1, 7), min_size=3, max_size=5)
@@ -33,6 +33,23 @@ def test_each_architecture_is_deterministic_and_exports(entry: Architecture) -> 
         torch.testing.assert_close(again, first, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("entry", EVERY)
+def test_the_oracle_finds_the_scales_that_the_notes_account_for(entry: Architecture) -> None:
+    assert scaling_dimension(entry.factory(), entry.example()).count == entry.scales
+
+
+@pytest.mark.filterwarnings("ignore:The tensor attributes")
+@pytest.mark.parametrize("entry", [pytest.param(entry, id=name) for name, entry in REFUSED.items()])
+def test_what_must_be_refused_runs(entry: Architecture) -> None:
+    module, inputs = entry.factory(), entry.example()
+    torch.testing.assert_close(outputs(module, inputs), outputs(entry.factory(), inputs), rtol=0, atol=0)
+    if entry.name == "branch_on_values":
+        with pytest.raises(Exception, match="data-dependent"):
+            torch.export.export(module, inputs)
+    else:
+        torch.export.export(module, inputs)
+
+
 @given(widths=WIDTHS)
 def test_a_relu_network_has_one_scale_per_hidden_neuron(widths: list[int]) -> None:
     example = torch.zeros(4, widths[0])
@@ -52,6 +69,15 @@ def test_at_one_point_a_linear_network_has_more_scales_than_act_everywhere() -> 
 def test_a_batch_norm_has_a_scale_of_its_input_its_variance_and_its_gain(affine: bool, n: int) -> None:
     net = nn.Sequential(nn.Linear(3, n), nn.BatchNorm1d(n, affine=affine), nn.ReLU(), nn.Linear(n, 2))
     assert scaling_dimension(net, (torch.zeros(2, 3),)).count == (3 if affine else 2) * n
+
+
+@pytest.mark.parametrize("name", ["vgg_bn", "instancenorm_running", "batchnorm_mlp_plain"])
+def test_norms_are_written_out_as_torch_computes_them(name: str) -> None:
+    module, inputs = ARCHITECTURES[name].factory(), ARCHITECTURES[name].example()
+    module.load_state_dict(random_state(module, 0))
+    with RunningStatistics():
+        written = outputs(module, inputs)
+    torch.testing.assert_close(written, outputs(module, inputs), rtol=1e-12, atol=1e-12)
 
 
 def test_parameters_that_reach_no_output_do_not_count() -> None:
