@@ -115,6 +115,8 @@ class Temperature(SeparateProjections):
 class RelativeBias(SeparateProjections):
     """A learned number per head and distance is added to the scores (T5, Swin)."""
 
+    distance: Tensor
+
     def __init__(self, d: int, heads: int, width: int, length: int) -> None:
         super().__init__(d, heads, width)
         self.table = nn.Parameter(torch.zeros(2 * length - 1, heads))

@@ -182,15 +182,15 @@ class TiedAutoencoder(nn.Module):
 
     def __init__(self, activation: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
-        self.encoder = nn.ModuleList([nn.Linear(5, 8), nn.Linear(8, 3)])
+        self.one, self.two = nn.Linear(5, 8), nn.Linear(8, 3)
         self.biases = nn.ParameterList([torch.zeros(8), torch.zeros(5)])
         self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.activation(self.encoder[0](x))
-        code = self.encoder[1](h)
-        h = self.activation(F.linear(code, self.encoder[1].weight.t(), self.biases[0]))
-        return F.linear(h, self.encoder[0].weight.t(), self.biases[1])
+        h = self.activation(self.one(x))
+        code = self.two(h)
+        h = self.activation(F.linear(code, self.two.weight.t(), self.biases[0]))
+        return F.linear(h, self.one.weight.t(), self.biases[1])
 
 
 class ScalarGains(nn.Module):

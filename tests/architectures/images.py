@@ -165,8 +165,8 @@ class CBAM(nn.Module):
         self.place = nn.Conv2d(2, 1, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        pooled = (F.adaptive_avg_pool2d(x, 1), F.adaptive_max_pool2d(x, 1))
-        x = x * torch.sigmoid(sum(self.up(F.relu(self.down(p))) for p in pooled))
+        mean, top = (self.up(F.relu(self.down(pool(x, 1)))) for pool in (F.adaptive_avg_pool2d, F.adaptive_max_pool2d))
+        x = x * torch.sigmoid(mean + top)
         both = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], dim=1)
         return x * torch.sigmoid(self.place(both))
 

@@ -6,6 +6,15 @@ parameters, ``D`` the parameters themselves, each entry in one column per axis. 
 ``v`` that change nothing, less the ``v`` that do not even move a parameter. A scale works whatever the parameters are,
 so ``v`` must do so at several random ones; at a single one, more do (a bias and the running mean that is taken from it
 may move against each other, but by ratios that depend on both).
+
+What is counted can exceed what permutation-and-scale labels, one space per set of neurons, say at first sight:
+
+- A batch norm has a scale of its own for ``v + eps``, which its gain takes up, besides those of input and output.
+- An entry of shape ``[1]``, or all entries of a tensor at once, can be scaled where its neurons one by one cannot (the
+  lengths of a weight norm, gains before a mixer of tokens, an attended map read through its mean over channels).
+- A vector that is only read normalized (weight norm, cosine attention) has no length.
+
+Numbers without an axis are not candidates.
 """
 
 import copy
@@ -158,7 +167,11 @@ def _derivatives(
 def _moves(module: nn.Module, name: str, value: Tensor) -> Tensor:
     """What an entry moves by, per unit of log-scale: itself, and for a variance 2 (v + eps)."""
     owner, _, kind = name.rpartition(".")
-    return 2 * (value + module.get_submodule(owner).eps) if kind == "running_var" else value
+    if kind != "running_var":
+        return value
+    eps = module.get_submodule(owner).eps
+    assert isinstance(eps, float), f"{owner} has running statistics and no eps"
+    return 2 * (value + eps)
 
 
 def _groups(module: nn.Module, name: str) -> int:

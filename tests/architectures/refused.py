@@ -21,10 +21,13 @@ class Refusal(Architecture):
     names: str = ""
 
 
+Construct = Callable[["Middle", Tensor], Tensor]
+
+
 class Middle(nn.Module):
     """Linear, the construct, Linear; the construct sees the module and ``[b, 6]`` hidden values."""
 
-    def __init__(self, construct: Callable[[nn.Module, Tensor], Tensor], read: int = 6) -> None:
+    def __init__(self, construct: Construct, read: int = 6) -> None:
         super().__init__()
         self.first, self.last = nn.Linear(4, 6), nn.Linear(read, 3)
         self.left, self.right = nn.Parameter(torch.randn(6, 5)), nn.Parameter(torch.randn(5, 6))
@@ -68,36 +71,34 @@ def _(x: Tensor) -> Tensor:
     return torch.empty_like(x)
 
 
-def branch(_: nn.Module, h: Tensor) -> Tensor:
+def branch(_: Middle, h: Tensor) -> Tensor:
     return h if h.sum() > 0 else -h
 
 
-def assign(_: nn.Module, h: Tensor) -> Tensor:
+def assign(_: Middle, h: Tensor) -> Tensor:
     h = h.clone()
     h[:, 2] = h[:, 0] * 2
     return h
 
 
-def spectrum(_: nn.Module, h: Tensor) -> Tensor:
+def spectrum(_: Middle, h: Tensor) -> Tensor:
     return torch.complex(h[:, :3], h[:, 3:]).abs()
 
 
-def inverse(_: nn.Module, h: Tensor) -> Tensor:
+def inverse(_: Middle, h: Tensor) -> Tensor:
     square = h.unsqueeze(2) * h.unsqueeze(1) + torch.eye(6, dtype=h.dtype)
     return torch.linalg.inv(square).sum(dim=2)
 
 
-def learned_product(net: nn.Module, h: Tensor) -> Tensor:
+def learned_product(net: Middle, h: Tensor) -> Tensor:
     return F.linear(h, net.left @ net.right)
 
 
-def frequencies(_: nn.Module, h: Tensor) -> Tensor:
+def frequencies(_: Middle, h: Tensor) -> Tensor:
     return torch.fft.rfft(h).abs()
 
 
-def refused(
-    name: str, construct: Callable[[nn.Module, Tensor], Tensor], names: str, notes: str, read: int = 6
-) -> Refusal:
+def refused(name: str, construct: Construct, names: str, notes: str, read: int = 6) -> Refusal:
     return Refusal(name, lambda: Middle(construct, read), ((2, 4),), notes, names=names)
 
 

@@ -85,6 +85,9 @@ class GPT(nn.Module):
 class RotaryGrouped(nn.Module):
     """Four query heads share two of keys and values; queries and keys are turned by their place."""
 
+    cos: Tensor
+    sin: Tensor
+
     def __init__(self, d: int, heads: int, shared: int, width: int) -> None:
         super().__init__()
         self.heads, self.shared, self.width = heads, shared, width
@@ -366,7 +369,7 @@ ARCHITECTURES = [
         Mixer,
         ((2, 1, 6, 6),),
         "After the channel norm and the last one 5 + 5. The token mixer reads all channels "
-        "alike: one scale for all gains before it, 1.",
+        "alike: one scale for all gains before it, 1. Its last bias is lost in the next norms' means.",
         scales=11,
     ),
     Architecture(
