@@ -149,17 +149,24 @@ WRONG_WORDS = """
 from dataclasses import replace
 import weightspace as ws
 from weightspace import ConfigError
-for option in ("direction", "group", "io", "readout", "sign", "io_positions"):
+from weightspace.testing import random_params
+
+def refused(words, make):
     try:
-        replace(ws.nn.PRESETS["mnist_cls"], **{option: "other"})
+        make()
     except ConfigError as error:
-        assert f"{option}='other' is unknown" in str(error), error
+        assert words in str(error), error
     else:
-        raise AssertionError(option)
-try:
-    ws.nn.paper("mnist_cls", layout=3)
-except ConfigError as error:
-    assert "layout=3 is no layout" in str(error), error
+        raise AssertionError(words)
+
+plain = replace(ws.nn.PRESETS["mnist_cls"], layout=(1, 2, 2), width=2, rounds=1)
+for option in ("direction", "group", "io", "readout", "sign", "io_positions"):
+    refused(f"{option}='other' is unknown", lambda: replace(plain, **{option: "other"}))
+refused("layout=3 is no layout", lambda: ws.nn.paper("mnist_cls", layout=3))
+for option, value in {"width": 2.5, "rounds": "4", "out": None, "layout": (2, 3.0, 1)}.items():
+    refused(f"{option}={value!r}", lambda: ws.nn.paper(replace(plain, **{option: value})))
+mixed = ws.nn.paper(replace(plain, group="hetero"))
+refused("positive=[True, False] is no tensor", lambda: mixed(random_params(mixed.spec, 2), [True, False]))
 """
 
 
@@ -172,3 +179,22 @@ def test_a_mask_of_numbers_is_refused():
     model = ws.nn.paper("hetero", width=4, layout=(1, 2, 2))
     with pytest.raises(ConfigError, match="one bool each"):
         model(random_params(model.spec, 2), torch.tensor([0, 1]))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["mnist_cls", "mnist_edit -B", "cifar10 relu -B", "hetero", "permutation: mnist_cls", "permutation: mnist_edit"],
+)
+def test_an_empty_stack_and_a_single_network_are_refused(name):
+    model = ws.nn.paper(name, width=2, rounds=1)
+    params = random_params(model.spec, 1)
+    mask = [torch.tensor([True])] if name == "hetero" else []
+    with pytest.raises(SpecMismatch, match=r"the stack holds 0 networks.*Give at least one"):
+        model({key: value[:0] for key, value in params.items()}, *(part[:0] for part in mask))
+    with pytest.raises(SpecMismatch, match=r"of one network.*Stack it"):
+        model({key: value[0] for key, value in params.items()}, *mask)
+
+
+def test_a_kernel_below_one_is_refused():
+    with pytest.raises(ConfigError, match=r"kernel=0 is too small"):
+        ws.nn.paper(replace(PRESETS["cifar10 relu"], kernel=0))

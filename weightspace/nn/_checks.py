@@ -1,6 +1,7 @@
 """What every metanetwork checks before it reads: sizes, choices, types of numbers."""
 
 from collections.abc import Mapping
+from numbers import Integral
 
 from torch import Tensor
 
@@ -24,8 +25,28 @@ def check_sizes(spec: SymmetrySpec, **sizes: int) -> None:
             "Pinned layers leave none: see print(ws.to_text(spec))."
         )
     for option, value in sizes.items():
+        if not isinstance(value, Integral):
+            raise ConfigError(f"{option}={value!r} is no whole number. Give 1 or more.")
         if value < 1:
             raise ConfigError(f"{option}={value} is too small for a metanetwork. Give 1 or more.")
+
+
+def check_stack(params: Mapping[str, Tensor], spec: SymmetrySpec, own: Tensor) -> int:
+    """The number of networks; at least one, stacked.
+
+    Raises:
+        SpecMismatch: unless that is so, with the parameters of ``spec`` and the metanetwork's type of numbers.
+    """
+    num = spec.check(params)
+    check_dtype(params, own)
+    if num is None:
+        raise SpecMismatch(
+            "the parameters are of one network, a metanetwork reads stacked ones. "
+            "Stack it: {name: value[None] for name, value in params.items()}."
+        )
+    if num == 0:
+        raise SpecMismatch("the stack holds 0 networks, so there is nothing to read. Give at least one.")
+    return num
 
 
 def check_dtype(params: Mapping[str, Tensor], own: Tensor) -> None:

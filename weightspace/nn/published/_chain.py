@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from numbers import Integral
 from typing import final
 
 import torch.nn.functional as F
@@ -96,6 +97,12 @@ def chain(spec: SymmetrySpec) -> Chain:
 def spec_of(preset: Preset) -> SymmetrySpec:
     """The architecture of a preset's layout: parameters ``layers.0.weight``, ``layers.0.bias``, ..."""
     sizes = preset.layout
+    if not all(isinstance(size, Integral) for size in (*sizes, preset.kernel)):
+        raise ConfigError(f"layout={sizes}, kernel={preset.kernel!r} are no whole numbers. Give e.g. (2, 32, 32, 1).")
+    if preset.kernel < 1:
+        raise ConfigError(
+            f"kernel={preset.kernel} is too small. Give the side of the convolution kernels, 1 for linear layers."
+        )
     if len(sizes) < 3 or min(sizes) < 1:
         raise ConfigError(
             f"layout={sizes} lacks a hidden layer or has an empty one. Give at least (inputs, hidden, outputs)."

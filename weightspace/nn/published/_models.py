@@ -10,7 +10,7 @@ from ..._errors import SpecError
 from ..._types import Params
 from ...gauge import NeuronGauge, change_from_normal_form, normal_form
 from ...spec import ScaleName, SymmetrySpec
-from .._checks import check_dtype, check_sizes
+from .._checks import check_sizes, check_stack
 from .._economy import Recomputable
 from ._chain import Chain, chain
 from ._cone import Needed, cone
@@ -103,8 +103,7 @@ class PublishedFunctional(nn.Module):
         return {name: x if gauge is None else x * gauge[name].unsqueeze(-1) for name, x in found if x is not None}
 
     def _last(self, params: Mapping[str, Tensor]) -> tuple[ChainState, NeuronGauge | None]:
-        self.spec.check(params)
-        check_dtype(params, self.backbone.embed.vertex.weight)
+        check_stack(params, self.spec, self.backbone.embed.vertex.weight)
         gauge = None
         if self.in_normal_form:
             params, gauge = normal_form(params, self.spec)
@@ -136,8 +135,7 @@ class PublishedOperator(nn.Module):
 
     def delta(self, params: Mapping[str, Tensor]) -> Params:
         """The changes alone, stacked as the parameters are."""
-        self.spec.check(params)
-        check_dtype(params, self.backbone.embed.vertex.weight)
+        check_stack(params, self.spec, self.backbone.embed.vertex.weight)
         read, gauge = normal_form(params, self.spec) if self.in_normal_form else (params, None)
         biases, kernels = self.steps(self.backbone(read, self.group))
         change = self.backbone.chain.write(biases, kernels, read)

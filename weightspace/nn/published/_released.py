@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..._errors import ConfigError, SpecError
 from ...gauge import normal_form, reciprocal_or_zero
 from ...spec import SymmetrySpec
-from .._checks import check_dtype, check_sizes
+from .._checks import check_sizes, check_stack
 from .._edges import dense
 from .._invariant import UnitNorm
 from ._chain import chain
@@ -46,8 +46,11 @@ class MixedFunctional(nn.Module):
         self.backbone = PublishedBackbone(preset, self.spec, last, operator=False)
 
     def forward(self, params: Mapping[str, Tensor], positive: Tensor) -> Float[Tensor, "b o"]:
-        num = self.spec.check(params)
-        check_dtype(params, self.backbone.embed.vertex.weight)
+        num = check_stack(params, self.spec, self.backbone.embed.vertex.weight)
+        if not isinstance(positive, Tensor):
+            raise ConfigError(
+                f"positive={positive!r} is no tensor. Give one bool each, e.g. torch.tensor([True, False])."
+            )
         if positive.shape != (num,) or positive.dtype != torch.bool:
             have = f"positive is {positive.dtype} of shape {tuple(positive.shape)}"
             raise ConfigError(f"{have} for {num} networks. Give one bool each, e.g. positive.bool().")
