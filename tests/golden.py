@@ -48,7 +48,8 @@ def golden_model(name: str) -> tuple[nn.Module, dict[str, Tensor]]:
     """A configuration filled with the golden numbers, in its small layout, and the golden network."""
     plain = name.removeprefix("permutation: ")
     preset = PRESETS[plain]
-    layout = (1, 3, 3, 2) if preset.kernel > 1 else (2, 3, 3, 3 if plain == "cifar_inr" else 1)
+    # Printed for one CIFAR configuration: like the networks of all of them, it has three outputs.
+    layout = (1, 3, 3, 2) if preset.kernel > 1 else (2, 3, 3, preset.layout[-1])
     out = None if preset.readout == "operator" else 3 if preset.kernel == 1 else 1
     model = ws.nn.paper(name, layout=layout, width=4, rounds=2, out=out).double().eval()
     fill(parts(model))

@@ -50,6 +50,12 @@ def length_of(name: str) -> int:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_golden_networks_have_as_many_outputs_as_the_networks_of_their_data(name):
+    published = PRESETS[name.removeprefix("permutation: ")].layout[-1]
+    assert golden_model(name)[0].spec.space["out"].size == {1: 1, 3: 3, 10: 2}[published]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_every_configuration_has_a_row_and_the_twin_returns_it(name):
     row = torch.tensor(evaluate(name), dtype=torch.float64)
     assert row.shape == (length_of(name),)
