@@ -1,12 +1,14 @@
 """Other routes to the same numbers: many rows in float32, parts instead of fused steps, rounds computed twice."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 from metanets import double
 from published_models import EVERY, Params, build, outputs
 from torch import Tensor, nn
+from torch.utils import checkpoint as torch_checkpoint
 
 import weightspace as ws
 from weightspace.nn._linear import MIN_ROWS, MIN_WIDTH, matmul
@@ -74,3 +76,25 @@ def test_rounds_computed_twice_give_the_same_numbers(name):
         found.append(numbers(model, params))
     assert found[0].keys() == found[1].keys()
     assert all(torch.equal(found[0][key], found[1][key]) for key in found[0])
+
+
+@pytest.mark.parametrize("default", [False, True])
+def test_generators_of_the_device_are_set_back_before_rounds_are_computed_again(default, monkeypatch):
+    # Torch takes the device from the tensors that it finds among the arguments; with none on it, dropout on an
+    # accelerator would drop other units the second time. Here a CPU stands for it.
+    found = []
+    spy = torch_checkpoint.get_device_states
+
+    def devices(*args):
+        found.append([leaf.device for leaf in torch.utils._pytree.tree_leaves(args) if isinstance(leaf, Tensor)])
+        return spy(*args)
+
+    monkeypatch.setattr(torch_checkpoint, "get_device_states", devices)
+    monkeypatch.setattr(torch_checkpoint, "_get_device_module", lambda _: SimpleNamespace(_initialized=True))
+    published = ws.nn.checkpointed(build("mnist_edit -B", rounds=2)).train()
+    model = (
+        ws.nn.checkpointed(ws.nn.EquivariantOperator(published.spec, 8, rounds=2).double()) if default else published
+    )
+    outputs(model, double(model.spec, 2))
+    assert len(found) == 2
+    assert all(found)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 
@@ -15,8 +15,17 @@ class Recomputable(nn.Module):
     def run(self, steps: Sequence[tuple[nn.Module, *tuple[Any, ...]]], state: Any) -> Any:
         """The state after all rounds; ``steps`` are rounds with what they take besides the state."""
         for one, *rest in steps:
-            state = checkpoint(one, state, *rest, use_reentrant=False) if self.checkpoint else one(state, *rest)
+            if self.checkpoint:
+                # Generators of the devices of tensors among the arguments are set back; it looks into no dataclass.
+                place = next(one.parameters())
+                state = checkpoint(_on, place, one, state, *rest, use_reentrant=False)
+            else:
+                state = one(state, *rest)
         return state
+
+
+def _on(_: Tensor, one: nn.Module, *args: Any) -> Any:
+    return one(*args)
 
 
 def checkpointed(model: nn.Module) -> nn.Module:
