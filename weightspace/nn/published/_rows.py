@@ -10,9 +10,9 @@ from typing import Any, final
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from .._edges import Outer
+from .._once import first_order
 
 
 @final
@@ -114,7 +114,7 @@ class _TimesSenders(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         (rows, senders), block = ctx.saved_tensors, ctx.block
         grad = grad.contiguous()
@@ -151,7 +151,7 @@ class _OfEnds(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         block, parts = ctx.block, ctx.block.split(grad.contiguous())
         of_senders = torch.cat([g.sum(3 - block.dim) for g in parts], 1)
