@@ -20,3 +20,7 @@ from ._neuron import safe_norm as safe_norm
 from ._scale import SCALE_GROUPS as SCALE_GROUPS
 from ._scale import AbstractScaleGroup as AbstractScaleGroup
 from ._verify import same_function as same_function
+from .canonical import Report as Report
+from .canonical import ScaleForm as ScaleForm
+from .canonical import canonicalize as canonicalize
+from .canonical import phase as phase

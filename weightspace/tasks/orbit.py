@@ -76,4 +76,4 @@ def _balance(weights: Params, places: list[tuple[str, int, Axis]], size: int) ->
 
 
 def _total(weights: Params) -> Tensor:
-    return torch.stack([tensor.flatten(1).sum(1) for tensor in weights.values()]).sum(0)
+    return torch.stack([tensor.reshape(len(tensor), -1).sum(1) for tensor in weights.values()]).sum(0)

@@ -1,0 +1,229 @@
+"""Canonical forms: constant on the orbit, idempotent, the same function; the smallest where they say so."""
+
+import copy
+from itertools import pairwise
+
+import pytest
+import torch
+from general_specs import SPECS, networks_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from specs import networks, seeds, specs
+from torch import nn
+
+from weightspace import ConfigError, SpecMismatch
+from weightspace.gauge import Element, act, canonicalize, neuron_gauge, normal_form, same_function, sample
+from weightspace.spec import parse
+from weightspace.tasks.orbit import orbit_minimal_l1
+from weightspace.testing import random_params
+
+FORMS = ("norm", "balanced", "l1")
+any_form = st.sampled_from(FORMS)
+general = st.sampled_from(sorted(SPECS)).map(SPECS.__getitem__)
+any_spec = specs() | general
+TOLERANCE = {torch.float64: 1e-9, torch.float32: 2e-4}
+
+
+def gap(a, b):
+    """Largest difference of stacked parameters by network, relative to the largest entry of each parameter."""
+    rows = [flat(a[n].double() - b[n]).abs().amax(-1) / a[n].double().abs().max().clamp_min(1e-9) for n in a]
+    return torch.stack(rows).amax(0)
+
+
+def flat(value):
+    return value.reshape(len(value), -1)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+@given(spec=any_spec, form=any_form, seed=seeds)
+def test_is_constant_on_the_orbit_where_it_is_unique(dtype, spec, form, seed):
+    params = networks_of(spec, 4, seed=seed, dtype=dtype)
+    there = act(sample(spec, seed, num=4, max_scale=64.0), params, spec)
+    (here, _, report), (moved, _, other) = canonicalize(params, spec, scale=form), canonicalize(there, spec, scale=form)
+    sure = (report.unique & other.unique).expand(4)
+    assert (gap(here, moved)[sure] < TOLERANCE[dtype]).all()
+
+
+@settings(max_examples=8)
+@given(spec=general, form=any_form, seed=seeds)
+def test_is_unique_for_networks_without_zeros(spec, form, seed):
+    params = networks_of(spec, 4, seed=seed)
+    _, _, report = canonicalize(params, spec, scale=form)
+    assert report.unique.all()
+    assert str(report) == "unique"
+
+
+@given(spec=any_spec, form=any_form, seed=seeds, permute=st.booleans())
+def test_the_element_leads_there_to_the_bit(spec, form, seed, permute):
+    params = networks_of(spec, 3, seed=seed, dtype=torch.float32)
+    result, element, _ = canonicalize(params, spec, scale=form, permute=permute)
+    again = act(element, params, spec)
+    assert all(torch.equal(result[name], again[name]) and result[name].dtype == params[name].dtype for name in params)
+
+
+@given(spec=any_spec, form=any_form, seed=seeds)
+def test_is_idempotent(spec, form, seed):
+    once, _, report = canonicalize(networks_of(spec, 3, seed=seed), spec, scale=form)
+    twice, _, _ = canonicalize(once, spec, scale=form)
+    assert (gap(once, twice)[report.unique.expand(3)] < 1e-11).all()
+
+
+@given(case=networks(), form=any_form)
+def test_keeps_the_function(case, form):
+    params, _, _ = canonicalize(case.module.state_dict(), case.spec, scale=form)
+    assert same_function(case.module, params, case.example) < 1e-10
+
+
+@settings(max_examples=8)
+@given(spec=any_spec, form=any_form, seed=seeds)
+def test_a_single_network_has_the_form_it_has_in_a_stack(spec, form, seed):
+    params = networks_of(spec, 2, seed=seed)
+    stacked, element, report = canonicalize(params, spec, scale=form)
+    single, alone, own = canonicalize({name: value[1] for name, value in params.items()}, spec, scale=form)
+    assert (gap({n: v[None] for n, v in single.items()}, {n: v[1:] for n, v in stacked.items()}) < 1e-12).all()
+    assert all(torch.equal(alone.perm[name], element.perm[name][1]) for name in alone.perm)
+    assert bool(own.unique) == bool(report.unique.expand(2)[1])
+
+
+@settings(max_examples=8)
+@given(spec=general, form=any_form, seed=seeds)
+def test_control_other_networks_and_elements_outside_the_gauge_have_other_forms(spec, form, seed):
+    params = networks_of(spec, 2, seed=seed)
+    here, _, _ = canonicalize(params, spec, scale=form)
+    assert gap(here, {name: value.flip(0) for name, value in here.items()}).min() > 1e-3
+    name = next(iter(params))
+    other = params[name] * (1 + 1e-3 * torch.rand(params[name].shape))
+    there, _, _ = canonicalize({**params, name: other}, spec, scale=form)
+    assert gap(here, there).min() > 1e-6
+
+
+@given(spec=specs(groups=("positive", "nonzero", "sign")), seed=seeds)
+def test_norm_is_the_normal_form(spec, seed):
+    params = random_params(spec, 3, seed=seed, dtype=torch.float64)
+    params = {name: value.abs() for name, value in params.items()}  # no sign to choose
+    result, _, report = canonicalize(params, spec, permute=False)
+    expected, _ = normal_form(params, spec)
+    alive = ~torch.stack([kind.any(-1) for kind in report.dead.values()]).any(0)
+    assert (gap(expected, result)[alive] < 1e-12).all()
+
+
+@pytest.mark.parametrize("form", ["balanced", "l1"])
+@given(spec=specs(groups=("positive", "sign")) | general, seed=seeds)
+def test_no_scale_makes_it_smaller(form, spec, seed):
+    params = networks_of(spec, 3, seed=seed)
+    result, _, report = canonicalize(params, spec, scale=form)
+
+    # What nothing divides by has no smallest size: such scales stay.
+    def movable(space):
+        parts = [p for axes in spec.axes.values() for axis in axes for p in axis.parts]
+        powers = [p.power for p in parts if p.space == space.name]
+        return min(powers, default=0) < 0 < max(powers, default=0)
+
+    q = 2 if form == "balanced" else 1
+    size = sum(flat(value.double().abs().pow(q)).sum(-1) for value in result.values())
+    for step in (1e-4, 0.3):
+        g = sample(spec, seed, num=3, max_scale=1 + step)
+        keep = {s.name: movable(s) and not report.dead[s.name].any() for s in spec.free}
+        scale = {name: value.abs() if keep[name] else torch.ones_like(value) for name, value in g.scale.items()}
+        still = {name: torch.arange(perm.shape[-1]).expand_as(perm) for name, perm in g.perm.items()}
+        moved = act(Element(still, scale), result, spec)
+        other = sum(flat(value.double().abs().pow(q)).sum(-1) for value in moved.values())
+        assert (other >= size * (1 - 1e-9)).all()
+
+
+@given(spec=specs(groups=("positive", "sign", "trivial")), seed=seeds)
+def test_l1_is_the_orbit_minimal_l1(spec, seed):
+    params = random_params(spec, 3, seed=seed, dtype=torch.float64)
+    result, _, report = canonicalize(params, spec, scale="l1")
+    alive = ~torch.stack([kind.any(-1) for kind in report.dead.values()]).any(0)
+    own = sum(flat(value.abs()).sum(-1) for value in result.values())
+    expected = orbit_minimal_l1(params, spec)
+    assert torch.allclose(own[alive], expected[alive], rtol=1e-7)
+
+
+def test_a_deep_network_is_balanced_to_rounding():
+    names = ["in", *(f"h{i}" for i in range(12)), "out"]
+    spaces = ["in[4] fixed", *(f"{name}[4] positive" for name in names[1:-1]), "out[4] fixed", ""]
+    spec = parse("\n".join([*spaces, *(f"{b}.weight {b} {a}~" for a, b in pairwise(names))]))
+    params = networks_of(spec, 2, seed=0)
+    here, _, _ = canonicalize(params, spec, scale="balanced")
+    there, _, _ = canonicalize(act(sample(spec, 1, num=2, max_scale=1e3), params, spec), spec, scale="balanced")
+    assert gap(here, there).max() < 1e-9
+    for space in names[1:-1]:
+        fan_in = here[f"{space}.weight"].square().sum(-1)
+        fan_out = here[f"{names[names.index(space) + 1]}.weight"].square().sum(-2)
+        assert torch.allclose(fan_in, fan_out, rtol=1e-9)
+
+
+MLP = parse("in[3] fixed\nh0[5] positive\nh1[4] sign\nout[2] fixed\n\na h0 in~\nab h0\nb h1 h0~\nc out h1~\n")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_dead_neurons_are_left_alone_and_reported(form):
+    params = {name: value[0] for name, value in networks_of(MLP, 1, seed=0).items()}
+    params["a"][1], params["ab"][1] = 0, 0
+    result, element, report = canonicalize(params, MLP, scale=form)
+    (place,) = report.dead["h0"].nonzero().flatten().tolist()
+    assert element.perm["h0"][place] == 1
+    assert element.scale["h0"][place] == 1
+    assert (result["a"][place] == 0).all()
+    assert "h0: 1 dead" in str(report)
+    assert not report.unique
+
+
+def test_equal_neurons_and_symmetric_signs_are_ties():
+    params = {name: value[0] for name, value in networks_of(MLP, 1, seed=0).items()}
+    for name, dim in (("a", 0), ("ab", 0), ("b", 1)):
+        params[name].select(dim, 3).copy_(params[name].select(dim, 0))
+    _, element, report = canonicalize(params, MLP)
+    places = report.order_ties["h0"].nonzero().flatten()
+    assert sorted(element.perm["h0"][places].tolist()) == [0, 3]
+    params["b"][2] = 0
+    _, element, report = canonicalize(params, MLP)
+    assert element.perm["h1"][report.sign_ties["h1"]].tolist() == [2]
+    assert "1 of unknown sign" in str(report)
+
+
+@given(seed=seeds)
+def test_sorting_is_stable_under_small_noise(seed):
+    params = networks_of(MLP, 8, seed=seed)
+    noisy = {name: value + 1e-9 * torch.randn(value.shape).double() for name, value in params.items()}
+    here, there = canonicalize(params, MLP)[0], canonicalize(noisy, MLP)[0]
+    assert (gap(here, there) < 1e-6).all()
+
+
+def test_without_permutation_neurons_stay():
+    params = networks_of(MLP, 2, seed=0)
+    result, element, _ = canonicalize(params, MLP, permute=False)
+    assert (element.perm["h0"] == torch.arange(5)).all()
+    assert torch.allclose(neuron_gauge(result, MLP)["h0"], torch.ones(2, 5).double())
+
+
+def test_batch_norm_keeps_its_function_through_running_statistics():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5), nn.ReLU(), nn.Conv2d(5, 2, 3)).double()
+    net(torch.randn(8, 3, 9, 9).double())
+    spec = parse(
+        "in[3] fixed\nh0[5] nonzero\nh1[5] like h0 positive\nout[2] fixed\n\n0.weight h0 in~ .3 .3\n0.bias h0\n"
+        "1.weight h1&h0^sign\n1.bias h1\n1.running_mean h0\n1.running_var h0^2@1e-05\n1.num_batches_tracked\n"
+        "3.weight out h1~ .3 .3\n3.bias out\n"
+    )
+    for form in FORMS:
+        params, _, _ = canonicalize(copy.deepcopy(net).state_dict(), spec, scale=form)
+        assert same_function(net.eval(), params, torch.randn(4, 3, 9, 9).double()) < 1e-10
+
+
+def test_a_network_without_a_gauge_is_its_own_form():
+    spec = parse("in[3] fixed\nout[2] fixed\n\na out in~\n")
+    params = {"a": torch.randn(2, 3)}
+    result, _, report = canonicalize(params, spec)
+    assert torch.equal(result["a"], params["a"])
+    assert bool(report.unique)
+
+
+def test_bad_input_is_refused_in_words():
+    params = networks_of(MLP, 2, seed=0)
+    with pytest.raises(ConfigError, match="scale='norm'"):
+        canonicalize(params, MLP, scale="l2")
+    with pytest.raises(SpecMismatch, match="'ab' is missing"):
+        canonicalize({"a": params["a"]}, MLP)

@@ -1,0 +1,116 @@
+"""Scales read off one layer after the other, from the inputs on: fan-in norms of 1, and signs.
+
+A space can be read once every other scale that acts on its fan-in is settled. Where spaces wait for each other (a
+recurrent or residual weight), the entries between them are left out; a space that has no fan-in of its own is read
+from its fan-out.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from ._table import Incidence, Table, Tables
+
+Part = tuple[Table, Tensor, Incidence]
+"""A table, which of its entries only one scale that is not settled acts on, and where that scale acts."""
+
+
+def norm_scales(squares: Tables) -> tuple[Float[Tensor, "b n"], Bool[Tensor, "b n"]]:
+    """Log scales at which every fan-in has norm 1, and the neurons without one (log scale 0).
+
+    Args:
+        squares: Tables of ``w^2``; they count by their powers.
+    """
+    log = torch.zeros((squares.num, squares.size), dtype=torch.float64)
+    dead = torch.ones_like(log, dtype=torch.bool)  # until read
+    for space, parts in _in_turn(squares):
+        here = _take(squares, space, parts, dead, partial(_scaled, log=log))
+        powers = sorted({incidence.power for _, _, incidence in parts}, key=abs)
+        sums = [(p, abs(p) * here.pull(lambda other, p=p: float(other == p))) for p in powers]
+        alive = here.pull(abs) > 0
+        step = torch.zeros_like(log)
+        for _ in range(100):
+            total = torch.stack([part * (2 * p * step).exp() for p, part in sums]).sum(0)
+            change = -total.where(alive, 1.0).log() / (2 * powers[-1])
+            step = step + change
+            if float(change.abs().max()) < 2e-16:
+                break
+        log, dead = log + step, dead & ~alive
+    return log, dead
+
+
+def signs(cubes: Tables, tolerance: float) -> tuple[Float[Tensor, "b n"], Bool[Tensor, "b n"]]:
+    """Signs for which the cubes of every fan-in have a positive sum, and the neurons where that says nothing (1).
+
+    Args:
+        cubes: Tables of ``w^3``.
+        tolerance: A sum within this fraction of the sum of magnitudes says nothing.
+    """
+    sign = torch.ones((cubes.num, cubes.size), dtype=torch.float64)
+    open_ = torch.ones_like(sign, dtype=torch.bool)
+    for space, parts in _in_turn(cubes):
+        here = _take(cubes, space, parts, open_, partial(_flipped, sign=sign))
+        total = here.pull(lambda _: 1.0)
+        size = here.with_values([table.value.abs() for table in here.tables]).pull(lambda _: 1.0)
+        clear = total.abs() > tolerance * size
+        sign, open_ = torch.where(clear & (total < 0), -1.0, sign), open_ & ~clear
+    return sign, open_
+
+
+def _scaled(table: Table, log: Tensor) -> Tensor:
+    return table.value * (2 * table.exponent(log)).exp()
+
+
+def _flipped(table: Table, sign: Tensor) -> Tensor:
+    return table.value * table.product(sign)
+
+
+def _in_turn(tables: Tables) -> Iterator[tuple[int, list[Part]]]:
+    """For one space after the other what can be read of it."""
+    waiting, done = list(range(len(tables.start))), torch.zeros(len(tables.start) + 1, dtype=torch.bool)
+    done[-1] = True  # no neuron
+    while waiting:
+        found = {(space, side): _parts(tables, space, side, done) for side in (1, -1) for space in waiting}
+        # Fan-in with nothing left out, then any fan-in, then fan-out.
+        ready = [key for key, (parts, whole) in found.items() if parts and whole and key[1] == 1]
+        key = next(iter([*ready, *(key for key, (parts, _) in found.items() if parts)]), None)
+        if key is None:
+            return
+        yield key[0], found[key][0]
+        done[key[0]] = True
+        waiting.remove(key[0])
+
+
+def _parts(tables: Tables, space: int, side: int, done: Tensor) -> tuple[list[Part], bool]:
+    """What can be read of one side of a space, and whether that is all of the side."""
+    found, whole = [], True
+    for table in tables.tables:
+        homes = [tables.home[incidence.owner] for incidence in table.incidences]
+        for place, incidence in enumerate(table.incidences):
+            if incidence.power * side < 0 or not bool((homes[place] == space).any()):
+                continue
+            own = homes[place] == space
+            clear = own
+            for other, home in enumerate(homes):
+                clear = clear & done[home] if other != place else clear
+            whole = whole and bool((clear == own).all())
+            if bool(clear.any()):
+                found.append((table, clear, replace(incidence, owner=torch.where(own, incidence.owner, -1))))
+    return found, whole
+
+
+def _take(tables: Tables, space: int, parts: list[Part], dead: Tensor, move: Callable[[Table], Tensor]) -> Tables:
+    """Tables of the parts alone, moved, without the entries of settled neurons that are dead."""
+    padded = torch.cat([dead, dead.new_zeros(len(dead), 1)], -1)
+    taken = []
+    for table, clear, own in parts:
+        value = move(table).where(clear, 0.0)
+        for incidence in table.incidences:
+            other = torch.where(tables.home[incidence.owner] == space, -1, incidence.owner)
+            value = value.where(~padded[:, other], 0.0)
+        taken.append(Table(value, (own,)))
+    return replace(tables, tables=tuple(taken))
