@@ -67,15 +67,18 @@ def _entries(spec: SymmetrySpec, parts: tuple[Axis, ...]) -> list[Tensor]:
 
 def _read_part(element: Element, spec: SymmetrySpec, part: Axis, owned: Tensor) -> tuple[Tensor, Tensor]:
     """Source and factor of each entry of one part, counted from its start."""
-    if part.space is None or part.space not in element.perm:
+    if part.space is None:
         return torch.arange(len(owned)), torch.ones(len(owned), dtype=torch.float64)
+    if part.space not in element.perm:
+        return torch.arange(len(owned)), factor(element, spec, part, owned)
     perm = element.perm[part.space]
     # The r-th entry of a neuron goes where the r-th entry of the neuron it becomes was.
     order = torch.argsort(owned, stable=True)
-    count = len(owned) // perm.shape[-1]
-    places = order.view(perm.shape[-1], count)  # [neuron, r]
+    counts = torch.bincount(owned, minlength=perm.shape[-1])
     rank = torch.empty_like(owned)
-    rank[order] = torch.arange(len(owned)) % count
+    rank[order] = torch.arange(len(owned)) - (counts.cumsum(0) - counts)[owned[order]]
+    places = torch.zeros((perm.shape[-1], int(counts.max())), dtype=torch.long)  # [neuron, r]
+    places[owned, rank] = torch.arange(len(owned))
     source = places[perm[..., owned], rank]
     return source, factor(element, spec, part, owned)
 

@@ -74,17 +74,34 @@ def _sample_perm(
     spec: SymmetrySpec, space: NeuronSpace, drawn: dict[str, Tensor], lead: tuple[int, ...], generator: torch.Generator
 ) -> Tensor:
     """A permutation of ``space`` that agrees with those drawn before it."""
-    if space.like is not None and not space.ordered:
+    if space.like is not None:
         return drawn[space.like]
-    if space.ordered:
+    if space.ordered and space.within is None:
         return torch.arange(space.size).expand(*lead, space.size)
     keys = torch.rand((*lead, space.size), generator=generator, dtype=torch.float64)
     if space.within is None:
         return keys.argsort(-1)
     num = spec.space[space.within].size
-    inner = keys.unflatten(-1, (num, -1)).argsort(-1)
+    size = space.size // num
     around = drawn.get(space.within, torch.arange(num).expand(*lead, num))  # a fixed space moves no block
-    return (around.unsqueeze(-1) * inner.shape[-1] + inner).flatten(-2)
+    if space.along is not None:
+        inner = _inner_perm(spec, space, drawn, lead)
+    elif space.ordered:
+        inner = torch.arange(size).expand(*lead, num, size)
+    else:
+        inner = keys.unflatten(-1, (num, size)).argsort(-1)
+    return (around.unsqueeze(-1) * size + inner).flatten(-2)
+
+
+def _inner_perm(spec: SymmetrySpec, space: NeuronSpace, drawn: dict[str, Tensor], lead: tuple[int, ...]) -> Tensor:
+    """For each block of ``space`` the permutation inside it that the space along says: ``[*b, blocks, size]``."""
+    assert space.within is not None, "checked by the caller"
+    assert space.along is not None, "checked by the caller"
+    num, other = spec.space[space.within].size, spec.space[space.along].size
+    size = space.size // num
+    along = drawn.get(space.along, torch.arange(other).expand(*lead, other))
+    local = (along % size).unflatten(-1, (other // size, size))
+    return local.repeat_interleave(num * size // other, -2)
 
 
 def compose(g: Element, h: Element) -> Element:

@@ -33,7 +33,9 @@ class NeuronSpace:
             and after a batch normalization).
         within: A space whose neurons own equal blocks of consecutive neurons here: blocks move with their owner
             and every block is permuted inside (heads and their coordinates).
-        ordered: The neurons keep their places and are only rescaled.
+        along: A space whose neurons say the place inside the block: the blocks are not permuted inside on their
+            own (attention heads that share the learned gains of their coordinates).
+        ordered: The neurons keep their places (inside their block) and are only rescaled.
     """
 
     name: str
@@ -42,6 +44,7 @@ class NeuronSpace:
     fixed: bool = False
     like: str | None = None
     within: str | None = None
+    along: str | None = None
     ordered: bool = False
 
     def __str__(self) -> str:
@@ -49,7 +52,7 @@ class NeuronSpace:
             return f"{self.name}[{self.size}]"
         moved = [] if self.ordered or self.size == 1 else [f"like {self.like}" if self.like else f"S{self.size}"]
         if self.within and not self.like:
-            moved = [f"within {self.within}"]
+            moved = [f"within {self.within}", *([f"along {self.along}"] if self.along else [])]
         group = [] if self.scale == "trivial" else [self.scale]
         return f"{self.name}[{self.size}] {' x '.join(moved + group)}".rstrip()
 
@@ -88,7 +91,7 @@ class SymmetrySpec:
                     self._check_part(name, part)
 
     def _check_space(self, space: NeuronSpace, seen: set[str]) -> None:
-        for word, other in (("like", space.like), ("within", space.within)):
+        for word, other in (("like", space.like), ("within", space.within), ("along", space.along)):
             if other is None:
                 continue
             if other not in seen:
@@ -97,11 +100,13 @@ class SymmetrySpec:
                     f"({', '.join(sorted(seen)) or 'none'}). Write the line of {other!r} above it."
                 )
             size = self.space[other].size
-            if space.size % size or (word == "like" and space.size != size):
+            if (space.size % size and word != "along") or (word == "like" and space.size != size):
                 raise SpecError(
                     f"space {space.name!r} has {space.size} neurons and is {word} {other!r}, which has {size}. "
                     + ("Give both one size." if word == "like" else f"Give it a multiple of {size}.")
                 )
+        if space.along and not space.within:
+            raise SpecError(f"space {space.name!r} is along {space.along!r} within no other. Write 'within NAME' as well.")
         if space.like and (space.within or self.space[space.like].like):
             raise SpecError(
                 f"space {space.name!r} takes its permutation from {space.like!r}, so it has no blocks of its own and "

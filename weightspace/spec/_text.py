@@ -31,7 +31,7 @@ from ._spec import NeuronSpace, ScaleName, SymmetrySpec
 
 _SPACE = re.compile(
     r"(?P<name>[A-Za-z_]\w*)\[(?P<size>\d+)\](?:\s+like\s+(?P<like>[A-Za-z_]\w*))?"
-    r"(?:\s+within\s+(?P<within>[A-Za-z_]\w*))?(?P<ordered>\s+ordered)?(?:\s+(?P<word>fixed|sign|positive|nonzero))?"
+    r"(?:\s+within\s+(?P<within>[A-Za-z_]\w*))?(?:\s+along\s+(?P<along>[A-Za-z_]\w*))?(?P<ordered>\s+ordered)?(?:\s+(?P<word>fixed|sign|positive|nonzero))?"
 )
 _POWER = r"(?P<inverse>~)|\^(?P<power>-?\d*)(?P<part>sign|size)?"
 _AXIS = re.compile(
@@ -85,9 +85,10 @@ def axis_text(axis: Axis | Joined) -> str:
 def _space_text(space: NeuronSpace) -> str:
     like = f" like {space.like}" if space.like else ""
     within = f" within {space.within}" if space.within else ""
+    along = f" along {space.along}" if space.along else ""
     ordered = " ordered" if space.ordered else ""
     word = "fixed" if space.fixed else "" if space.scale == "trivial" else space.scale
-    return f"{space.name}[{space.size}]{like}{within}{ordered} {word}".rstrip()
+    return f"{space.name}[{space.size}]{like}{within}{along}{ordered} {word}".rstrip()
 
 
 def _space(match: re.Match[str]) -> NeuronSpace:

@@ -15,7 +15,6 @@ from torch.export.graph_signature import InputKind
 from torch.fx import Node
 
 from .._errors import SpecError
-from ._rules import LAYERS
 from ._values import Call, Param
 
 if TYPE_CHECKING:
@@ -82,7 +81,7 @@ def trace(module: Network, example: Example) -> Trace:
     for spec in program.graph_signature.input_specs:
         learned = spec.kind == InputKind.PARAMETER
         if spec.target in state and (learned or spec.kind == InputKind.BUFFER):
-            params[inputs[spec.arg.name]] = Param(spec.target, learned, state[spec.target].numel())
+            params[inputs[spec.arg.name]] = Param(spec.target, learned, state[spec.target].is_floating_point(), state[spec.target].numel())
         elif learned:
             raise SpecError(
                 f"parameter {spec.target!r} of {type(module).__name__} is not in its state_dict under this name. "
@@ -155,7 +154,7 @@ def _reach(
         if node.op != "call_function":
             continue
         call = Call.of(node)
-        if call.name in LAYERS or any(params[arg].numel > 1 for arg in call.operands if arg in params):
+        if any(params[arg].numel > 1 for arg in call.operands if arg in params):
             readers.add(node)
         if call.writes or any(user.op == "output" or user in live for user in users):
             live.add(node)

@@ -8,8 +8,6 @@ from torch._ops import OpOverload
 from torch.fx import Node
 from torch.fx.node import map_arg
 
-from ._activations import NONZERO, Group
-
 _FIRST_ONLY = frozenset(["to", "type_as", "view_as", "reshape_as"])
 """Operators that take nothing but a type or a shape from their second operand."""
 
@@ -19,50 +17,13 @@ class Refused(Exception):
 
 
 @final
-@dataclass(eq=False)
-class Space:
-    """A neuron space while it is being derived: its group shrinks, and it may become fixed, until the walk ends."""
-
-    name: str
-    size: int
-    fixed: bool = False
-    group: Group = NONZERO
-
-    def limit(self, group: Group) -> None:
-        """Keep only the rescalings that are also in ``group``."""
-        self.group &= group
-
-    def __str__(self) -> str:
-        return f"{self.name}[{self.size}]"
-
-
-@final
-@dataclass(frozen=True)
-class Value:
-    """A tensor: at most one of its axes holds neurons, ``repeat`` consecutive entries for each.
-
-    A value without a space, or of a fixed one, does not change when the gauge acts; it is then known by its
-    ``origin`` (the input it was computed from), so that two layers reading the same input share a space.
-    """
-
-    space: Space | None = None
-    dim: int = 0
-    repeat: int = 1
-    origin: str = ""
-    is_index: bool = False  # positions found by max pooling: they move with the neurons but do not scale
-
-    @property
-    def free(self) -> bool:
-        return self.space is not None and not self.space.fixed
-
-
-@final
 @dataclass(frozen=True)
 class Param:
     """An entry of the ``state_dict`` as it enters the graph."""
 
     name: str
     learned: bool
+    floating: bool
     numel: int
 
 
@@ -76,7 +37,6 @@ class Call:
     overload: str
     args: dict[str, Any]
     writes: tuple[str, ...] = ()  # names of the arguments changed in place
-    hidden: Node | None = None  # the operand that holds the neurons, for a rule
 
     @classmethod
     def of(cls, node: Node) -> "Call":

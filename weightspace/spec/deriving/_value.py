@@ -1,0 +1,279 @@
+"""A tensor of the forward pass: which units its entries belong to, and by which scales they are multiplied."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import final
+
+import numpy as np
+
+from ._store import FIXED, ZERO, Ids, Power, Store
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Field:
+    """Units of a tensor's entries, of size 1 along the axes on which they do not depend.
+
+    ``home`` is the axis of a field that has one unit only, where it is known.
+    """
+
+    ids: Ids
+    home: int | None = None
+
+    @property
+    def dims(self) -> tuple[int, ...]:
+        """Axes along which the units differ."""
+        return tuple(dim for dim, size in enumerate(self.ids.shape) if size > 1)
+
+    def at(self, dim: int) -> bool:
+        """Whether this labels axis ``dim``."""
+        return self.ids.shape[dim] > 1 or (self.ids.size == 1 and self.home in (dim, None))
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Term:
+    """A factor of a tensor's entries: a power of scales, shaped as the ids of a field."""
+
+    ids: Ids
+    size: int = 1
+    sign: int = 1
+    home: int | None = None
+
+    @property
+    def power(self) -> Power:
+        return Power(self.ids, self.size, self.sign)
+
+    @property
+    def inverse(self) -> Power:
+        return Power(self.ids, -self.size, self.sign)
+
+    def at(self, dim: int) -> bool:
+        """Whether this labels axis ``dim``."""
+        return self.ids.shape[dim] > 1 or (self.ids.size == 1 and self.home in (dim, None))
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Value:
+    """A tensor and its labels; with none of them it does not change when the gauge acts.
+
+    Attributes:
+        origin: The input it was computed from, so that two layers that read the same input share a space.
+        param: Whether it is a parameter, or a part of one.
+        zero: Whether all its entries are zero.
+        index: Whether it holds positions, which move with the neurons in ways that are not followed.
+    """
+
+    shape: tuple[int, ...]
+    fields: tuple[Field, ...] = ()
+    terms: tuple[Term, ...] = ()
+    origin: str = ""
+    param: bool = False
+    zero: bool = False
+    index: bool = False
+
+    @property
+    def moved(self) -> bool:
+        """Whether the gauge may change it."""
+        return bool(self.fields or self.terms)
+
+
+def insert(value: Value, dims: Iterable[int]) -> Value:
+    """``value`` with axes of size 1 inserted at ``dims`` of the result."""
+    for dim in sorted(dims):
+        value = relabel(value, lambda ids, dim=dim: np.expand_dims(ids, dim), lambda home, dim=dim: home + (home >= dim))
+        value = replace(value, shape=(*value.shape[:dim], 1, *value.shape[dim:]))
+    return value
+
+
+def permute(value: Value, order: tuple[int, ...]) -> Value:
+    """``value`` with its axes in another order."""
+    value = relabel(value, lambda ids: ids.transpose(order), order.index)
+    return replace(value, shape=tuple(value.shape[dim] for dim in order))
+
+
+def drop(value: Value, dims: Iterable[int]) -> Value:
+    """``value`` without axes ``dims``, which label nothing."""
+    gone = set(dims)
+    order = [dim for dim in range(len(value.shape)) if dim not in gone]
+    value = relabel(
+        value, lambda ids: ids.squeeze(tuple(gone)), lambda home: order.index(home) if home in order else None
+    )
+    return replace(value, shape=tuple(value.shape[dim] for dim in order))
+
+
+def relabel(value: Value, ids: Callable[[Ids], Ids], home: Callable[[int], int | None]) -> Value:
+    """``value`` with all its labels changed alike."""
+
+    def new(label: Field | Term) -> dict[str, object]:
+        return {"ids": ids(label.ids), "home": None if label.home is None else home(label.home)}
+
+    return replace(
+        value,
+        fields=tuple(replace(label, **new(label)) for label in value.fields),
+        terms=tuple(replace(label, **new(label)) for label in value.terms),
+    )
+
+
+def ranked(value: Value, ndim: int) -> Value:
+    """``value`` broadcast to ``ndim`` axes."""
+    return insert(value, range(ndim - len(value.shape)))
+
+
+def multiply(store: Store, x: Value, y: Value) -> Value:
+    """Entry-wise product of two values of the same number of axes."""
+    fields = meet(store, x, y)
+    shape = np.broadcast_shapes(x.shape, y.shape)
+    return Value(shape, fields, x.terms + y.terms, x.origin or y.origin, x.param and y.param, x.zero or y.zero)
+
+
+def add(store: Store, x: Value, y: Value) -> Value:
+    """Entry-wise sum of two values of the same number of axes; their scales must agree."""
+    shape = np.broadcast_shapes(x.shape, y.shape)
+    if x.zero or y.zero:
+        return replace(y if x.zero else x, shape=shape)
+    fields = meet(store, x, y)
+    equate(store, x.terms, y.terms)
+    # Where one summand is zero, the other one knows the scale.
+    terms = x.terms if any((term.ids != ZERO).all() for term in x.terms) or not y.terms else y.terms
+    return Value(shape, fields, terms, x.origin if x.origin == y.origin else "", x.param and y.param)
+
+
+def equate(store: Store, x: tuple[Term, ...], y: tuple[Term, ...]) -> None:
+    """The products of the terms agree at every entry."""
+    store.relate(*(term.power for term in x), *(term.inverse for term in y))
+
+
+def meet(store: Store, x: Value, y: Value) -> tuple[Field, ...]:
+    """Units of a tensor whose entries depend on those of ``x`` and ``y`` at the same place."""
+    for one, other in ((x, y), (y, x)):
+        for label in one.fields:
+            open_dims = tuple(
+                dim for dim in label.dims if other.shape[dim] > 1 and not any(f.at(dim) for f in other.fields)
+            )
+            if open_dims and not other.zero:
+                store.tell_apart_along(label.ids, open_dims)
+    for a in x.fields:
+        for b in y.fields:
+            _meet_fields(store, a, b)
+    kept: list[Field] = []
+    for label in sorted((*x.fields, *y.fields), key=lambda label: -len(label.dims)):
+        # Coarser labels follow from finer ones.
+        near = [k for k, other in enumerate(kept) if set(label.dims) <= set(other.dims) and _covers(other, label)]
+        if not near:
+            kept.append(label)
+        for k in near:
+            ids = kept[k].ids
+            kept[k] = replace(kept[k], ids=np.where(ids == ZERO, label.ids, ids) if (ids == ZERO).any() else ids)
+    return tuple(kept)
+
+
+def _covers(other: Field, label: Field) -> bool:
+    return bool(label.dims) or other.home == label.home or other.home is None or label.home is None
+
+
+def _meet_fields(store: Store, a: Field, b: Field) -> None:
+    shared = set(a.dims) & set(b.dims)
+    if a.dims == b.dims:
+        if shared or a.home == b.home or a.home is None or b.home is None:
+            store.unify(a.ids, b.ids)
+    elif not shared:
+        return
+    elif shared == set(b.dims):
+        store.block(a.ids, b.ids)
+    elif shared == set(a.dims):
+        store.block(b.ids, a.ids)
+    else:
+        left, right = (project(store, label, tuple(sorted(shared))) for label in (a, b))
+        store.unify(left.ids, right.ids)
+
+
+def project(store: Store, label: Field, dims: tuple[int, ...]) -> Field:
+    """Blocks of the units that share an index along ``dims``."""
+    shape = tuple(size if dim in dims else 1 for dim, size in enumerate(label.ids.shape))
+    blocks = Field(store.units(int(np.prod(shape))).reshape(shape))
+    store.block(label.ids, blocks.ids)
+    return blocks
+
+
+def total(store: Store, x: Value, dims: tuple[int, ...], *, absorb: frozenset[int] | None = None) -> Value:
+    """The sum of ``x`` over ``dims``, which stay with size 1.
+
+    Args:
+        store: What is known.
+        x: What is summed.
+        dims: Over which axes.
+        absorb: Axes of ``x`` that belong to a parameter among the factors. It can take a common factor of all
+            summands that depends on no other axes, so that there is none to follow.
+    """
+    gone = set(dims)
+    fields: list[Field] = []
+    for label in x.fields:
+        rest = tuple(dim for dim in label.dims if dim not in gone)
+        if not gone & set(label.dims):
+            if label.ids.size > 1 or label.home not in gone:
+                fields.append(label)
+        elif rest:
+            fields.append(project(store, label, rest))
+    shape = tuple(1 if dim in gone else size for dim, size in enumerate(x.shape))
+    return replace(
+        x, shape=shape, fields=tuple(_without_copies(fields)), terms=common(store, x, gone, fields, absorb=absorb)
+    )
+
+
+def _without_copies(fields: list[Field]) -> list[Field]:
+    kept: list[Field] = []
+    for label in sorted(fields, key=lambda label: -len(label.dims)):
+        if not any(label.dims and set(label.dims) <= set(other.dims) for other in kept):
+            kept.append(label)
+    return kept
+
+
+def common(
+    store: Store, x: Value, gone: set[int], fields: list[Field], *, absorb: frozenset[int] | None
+) -> tuple[Term, ...]:
+    """Terms of a sum over axes ``gone``: all summands must have one factor."""
+
+    def summed(term: Term) -> bool:
+        if term.ids.size == 1:
+            return absorb is not None and (term.home is None or term.home in gone)
+        return any(term.ids.shape[dim] > 1 for dim in gone)
+
+    inside = [] if x.zero else [term for term in x.terms if summed(term)]
+    rest = tuple(term for term in x.terms if not summed(term))
+    if not inside:
+        return rest
+    shape = np.broadcast_shapes(*(term.ids.shape for term in inside))
+    shape = tuple(1 if dim in gone else size for dim, size in enumerate(shape))
+    if absorb is not None and all(size == 1 or dim in absorb for dim, size in enumerate(shape)):
+        store.relate(*(term.power for term in inside))
+        return rest
+    owner = next((label.ids for label in fields if label.ids.shape == shape and label.ids.size > 1), None)
+    factor = Term(store.scales(np.full(shape, FIXED) if owner is None else owner))
+    store.relate(*(term.power for term in inside), factor.inverse)
+    return (*rest, factor)
+
+
+def settle(store: Store, x: Value, dims: Iterable[int]) -> Value:
+    """``x`` with nothing labelled along ``dims``: units are told apart there, and scales that depend on it are 1."""
+    gone = set(dims)
+    fields: list[Field] = []
+    for label in x.fields:
+        here = tuple(dim for dim in label.dims if dim in gone)
+        rest = tuple(dim for dim in label.dims if dim not in gone)
+        if label.ids.size == 1 and label.home in gone:
+            continue
+        if here:
+            store.tell_apart_along(label.ids, here)
+        if not here:
+            fields.append(label)
+        elif rest:
+            fields.append(project(store, label, rest))
+    terms: list[Term] = []
+    for term in x.terms:
+        if any(term.ids.shape[dim] > 1 for dim in gone) or (term.ids.size == 1 and term.home in gone):
+            store.pin(term.power)
+        else:
+            terms.append(term)
+    return replace(x, fields=tuple(fields), terms=tuple(terms))

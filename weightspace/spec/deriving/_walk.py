@@ -1,0 +1,240 @@
+"""One pass over the graph of a network, operator by operator."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import final
+
+from torch import Tensor
+from torch.fx import Node
+
+from ..._errors import SpecError
+from .._trace import Trace
+from .._values import Call, Param, Refused, shape_of
+from ._store import Store
+from ._value import Field, Term, Value
+
+Result = Value | tuple[Value, ...]
+Rule = Callable[["Walk", Call], Result]
+
+
+@final
+@dataclass
+class Walk:
+    """What is known after the operators read so far.
+
+    Attributes:
+        traced: The network as a graph.
+        rules: How to read each operator, by name.
+        pin: Whether to go on at what cannot be read, with the neurons it touches left in place.
+        leaves: Parameters and buffers as values, by name (of the first, for tied ones).
+        offsets: By parameter, what is added to it before it is scaled (the eps of a running variance).
+        order: Place of each operator in the forward pass.
+    """
+
+    traced: Trace
+    rules: dict[str, Rule]
+    pin: bool
+    store: Store = field(default_factory=Store)
+    values: dict[Node, Result] = field(default_factory=dict)
+    leaves: dict[str, Value] = field(default_factory=dict)
+    offsets: dict[str, float] = field(default_factory=dict)
+    order: dict[Node, int] = field(default_factory=dict)
+
+    def run(self) -> None:
+        """Reads all operators, and fixes what is returned.
+
+        Raises:
+            SpecError: at an operator that cannot be read, unless ``pin``.
+        """
+        self.order = {call.node: index for index, call in enumerate(self.traced.calls)}
+        for call in self.traced.calls:
+            self.store.clock += 1
+            try:
+                self.values[call.node] = self._read(call)
+            except Refused as reason:
+                moved = [node for node in call.operands if self._is_moved(node)]
+                tail = call.node in self.traced.returned and call.node in self.traced.last and not call.writes
+                if not self.pin and not (tail and not any(node in self.traced.params for node in moved)):
+                    on = ", ".join(dict.fromkeys(str(list(shape_of(node))) for node in moved))
+                    on = f" on hidden values of shape {on}" if on else ""
+                    raise SpecError(message(call.place, f"it calls {call.name}{on}; {reason}")) from reason
+                for node in call.operands:
+                    self.freeze(node)
+                self.values[call.node] = self._unlabelled(call)
+        for node in self.traced.outputs:
+            if node in self.traced.params and self._is_moved(node) and not self.pin:
+                name = self.traced.params[node].name
+                raise SpecError(message("the network", f"forward returns the parameter {name!r} as well"))
+            self.freeze(node, returned=True)
+
+    def value(self, arg: object) -> Value:
+        """The value of an operand: of a node, or a number."""
+        if not isinstance(arg, Node):
+            return Value((), zero=arg == 0)
+        if arg in self.traced.params and arg not in self.values:
+            return self.leaf(self.traced.params[arg])
+        found = self.values.setdefault(arg, Value(shape_of(arg), origin=arg.name))
+        if isinstance(found, tuple):
+            raise Refused("it reads all results of an operator at once")
+        if found.index:
+            raise Refused("it reads the positions that a pooling or sorting returned")
+        return found
+
+    def leaf(self, param: Param) -> Value:
+        """A parameter or buffer: units of its own along every axis; scales as well if it is learned."""
+        names = self.traced.shared[param.name]
+        name = next(iter(names))
+        if name in self.leaves:
+            return self.leaves[name]
+        shape = self.traced.shapes[param.name]
+        if not param.floating:
+            return Value(shape, origin=param.name)
+        fields: list[Field] = []
+        terms: list[Term] = []
+        for dim, size in enumerate(shape):
+            ids = self.store.units(size).reshape([size if d == dim else 1 for d in range(len(shape))])
+            fields.append(Field(ids, dim))
+            if param.learned and size > 1:
+                terms.append(Term(self.store.scales(ids), home=dim))
+        if param.learned and shape == (1,):
+            terms.append(Term(self.store.scales(fields[0].ids), home=0))
+        self.leaves[name] = Value(shape, tuple(fields), tuple(terms), param=True)
+        if any(other not in self.traced.shapes or self.traced.shapes[other] != shape for other in names):
+            self._freeze_value(self.leaves[name])
+            others = ", ".join(repr(other) for other in names if other != param.name)
+            if not self.pin:
+                raise Refused(f"the parameter {param.name!r} shares its memory with {others}, not as a whole")
+        return self.leaves[name]
+
+    def relearn(self, node: object, value: Value) -> None:
+        """Replaces the labels of a parameter by ``value``."""
+        assert isinstance(node, Node), "parameters enter at nodes"
+        if node in self.traced.params and node not in self.values:
+            self.leaves[self.traced.shared[self.traced.params[node].name][0]] = value
+        else:
+            self.values[node] = value
+
+    def freeze(self, node: Node, *, returned: bool = False) -> None:
+        """Nothing that the value at ``node`` depends on may be moved."""
+        found = self.values.get(node)
+        if found is None and node in self.traced.params:
+            try:
+                found = self.leaf(self.traced.params[node])
+            except Refused:
+                found = None
+        for part in found if isinstance(found, tuple) else [found] if found else []:
+            self._freeze_value(part)
+            if returned:
+                self.store.outputs.extend(label.ids.ravel() for label in part.fields)
+
+    def _freeze_value(self, value: Value) -> None:
+        for label in value.fields:
+            self.store.tell_apart(label.ids)
+        self.store.pin(*(term.power for term in value.terms))
+
+    def _is_moved(self, node: Node) -> bool:
+        found = self.values.get(node)
+        if found is None and node in self.traced.params:
+            return self.traced.params[node].floating
+        return any(part.moved for part in (found if isinstance(found, tuple) else [found] if found else []))
+
+    def _read(self, call: Call) -> Result:
+        val = call.node.meta.get("val")
+        if call.name == "getitem" and isinstance(parts := self.values.get(call.args["0"]), tuple):
+            return parts[call.args["1"]]
+        for node in call.operands:
+            if node in self.traced.params:
+                self.leaf(self.traced.params[node])
+        moved = any(self._is_moved(node) for node in call.operands)
+        rule = self.rules.get(call.name)
+        if not moved and (rule is None or not isinstance(val, Tensor) or not val.is_floating_point()):
+            return self._unlabelled(call)
+        if rule is None:
+            raise Refused(NO_RULE.get(call.name, "no rule says what it does to hidden neurons"))
+        self._check_write(call)
+        for part in [val] if isinstance(val, Tensor) else []:
+            if part.is_complex():
+                raise Refused("its result is complex")
+        result = rule(self, call)
+        if call.writes:
+            self._rewrite(call, result)
+        for part in result if isinstance(result, tuple) else [result]:
+            for label in part.fields:
+                self.store.play(label.ids)
+        if isinstance(result, Value) and not result.moved:
+            result = replace(self._unlabelled(call), zero=result.zero)
+        return result
+
+    def _unlabelled(self, call: Call) -> Value:
+        origins = set()
+        for node in call.operands:
+            found = self.values.get(node)
+            if isinstance(found, Value) and node not in self.traced.params:
+                origins.add(found.origin)
+            elif found is None:
+                origins.add(node.name)
+        return Value(shape_of(call.node), origin=origins.pop() if len(origins) == 1 else call.node.name)
+
+    def _check_write(self, call: Call) -> None:
+        """A tensor may be written in place if nobody reads its memory under another name afterwards."""
+        written = [call.args[name] for name in call.writes]
+        if not written:
+            return
+        if written != [call.first]:
+            raise Refused("it writes to a tensor in place")
+        here = self.order[call.node]
+        seen, queue = {written[0]}, [written[0]]
+        while queue:
+            node = queue.pop()
+            near = [user for user in node.users if _is_view(user)] + ([node.args[0]] if _is_view(node) else [])
+            for other in near:
+                if isinstance(other, Node) and other not in seen:
+                    seen.add(other)
+                    queue.append(other)
+        same = self._same_tensor(written[0])
+        for node in seen - same:
+            if any(self.order.get(user, here + 1) > here or user.op == "output" for user in node.users if user in self.order or user.op == "output"):
+                raise Refused("it writes to a tensor in place")
+        if any(node in self.traced.params or node.op == "placeholder" for node in seen) and any(
+            self._is_moved(node) for node in call.operands
+        ):
+            raise Refused("it writes to a tensor in place")
+
+    def _same_tensor(self, node: Node) -> set[Node]:
+        """Nodes that are the written tensor itself: before and after earlier writes in place."""
+        same = {node}
+        while isinstance(node, Node) and Call.of(node).writes if node.op == "call_function" else False:
+            first = node.args[0]
+            assert isinstance(first, Node), "what is written is a tensor"
+            node = first
+            same.add(node)
+        return same
+
+    def _rewrite(self, call: Call, result: Result) -> None:
+        for node in self._same_tensor(call.args[call.writes[0]]):
+            self.values[node] = result
+
+
+def _is_view(node: object) -> bool:
+    """Whether the node gives another name to the memory of its first operand."""
+    if not isinstance(node, Node) or node.op != "call_function":
+        return False
+    schema = getattr(node.target, "_schema", None)
+    if schema is None:
+        return Call.of(node).name == "getitem"
+    return any(ret.alias_info is not None for ret in schema.returns)
+
+
+def message(place: str, what: str) -> str:
+    """What ``derive`` could not read, where, and the way on."""
+    return (
+        f"cannot derive the symmetry of {place}: {what}.\n"
+        '  Leave these neurons out of the symmetry: ws.derive(net, example, on_unknown="pin").'
+    )
+
+
+_NO_RULE = {
+    "recurrent networks are not supported yet": "gru lstm rnn_tanh rnn_relu gru_cell lstm_cell rnn_tanh_cell "
+    "rnn_relu_cell",
+}
+NO_RULE = {name: why for why, names in _NO_RULE.items() for name in names.split()}
