@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from .._errors import ConfigError, WeightSpaceError
-from . import apply, demo, evaluate, train, zoo
+from . import apply, demo, evaluate, gauge_freedom, train, zoo
 from ._verb import Verb, suggest
 
 VERBS: dict[str, Verb] = {
@@ -21,6 +21,7 @@ VERBS: dict[str, Verb] = {
         apply.APPLY,
         apply.FINETUNE,
         evaluate.REPORT,
+        gauge_freedom.GAUGE_FREEDOM,
     )
 }
 

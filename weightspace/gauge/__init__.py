@@ -2,11 +2,20 @@
 
 from ._act import act as act
 from ._act import stack as stack
+from ._dimension import Dimension as Dimension
+from ._dimension import SpaceDimension as SpaceDimension
+from ._dimension import dimension as dimension
 from ._element import Element as Element
 from ._element import compose as compose
 from ._element import identity as identity
 from ._element import inverse as inverse
 from ._element import sample as sample
+from ._elimination import pivot_columns as pivot_columns
+from ._freedom import Freedom as Freedom
+from ._freedom import generic_freedom as generic_freedom
+from ._freedom import layer_freedom as layer_freedom
+from ._freedom import null_space_freedom as null_space_freedom
+from ._layer import LayerShape as LayerShape
 from ._neuron import NeuronGauge as NeuronGauge
 from ._neuron import change_from_normal_form as change_from_normal_form
 from ._neuron import from_normal_form as from_normal_form
@@ -19,6 +28,8 @@ from ._neuron import rescale as rescale
 from ._neuron import safe_norm as safe_norm
 from ._scale import SCALE_GROUPS as SCALE_GROUPS
 from ._scale import AbstractScaleGroup as AbstractScaleGroup
+from ._scaling_rank import ScalingRank as ScalingRank
+from ._scaling_rank import scaling_rank as scaling_rank
 from ._verify import same_function as same_function
 from .canonical import Report as Report
 from .canonical import ScaleForm as ScaleForm
