@@ -13,6 +13,7 @@ ORDER = (
     "spec",
     "gauge",
     "testing",
+    "audit",
     "view",
     "nn",
     "align",

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("page", ["docs/conventions.md", "docs/notation.md", "README.md"])
+@pytest.mark.parametrize("page", ["docs/conventions.md", "docs/gauge_freedom.md", "docs/notation.md", "README.md"])
 def test_the_page_runs(page):
     failed, tried = doctest.testfile(str(ROOT / page), module_relative=False, encoding="utf-8")
     assert tried > 0

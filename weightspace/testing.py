@@ -22,14 +22,19 @@ TOLERANCE = {torch.float64: 1e-7, torch.float32: 1e-4}
 
 
 def random_params(spec: SymmetrySpec, num: int, *, seed: int = 0, dtype: torch.dtype = torch.float32) -> Params:
-    """``num`` unrelated random networks, stacked: weights of variance 1/fan-in, biases of deviation 0.3."""
+    """``num`` unrelated random networks, stacked: weights of variance 1/fan-in, biases of deviation 0.3.
+
+    Running variances (axes with an offset) are positive.
+    """
     generator = torch.Generator().manual_seed(seed)
-    plan = layout(spec)
-    fan_in = {w.name: max(1, _numel(spec.shape(w.name)) // spec.shape(w.name)[w.target_dim]) for w in plan.weights}
     params = {}
-    for name in spec.axes:
-        value = torch.randn((num, *spec.shape(name)), generator=generator, dtype=torch.float64)
-        params[name] = (value * fan_in[name] ** -0.5 if name in fan_in else 0.3 * value).to(dtype)
+    for name, axes in spec.params:
+        shape, parts = spec.shape(name), [axis.parts[0] for axis in axes]
+        value = torch.randn((num, *shape), generator=generator, dtype=torch.float64)
+        target = next((dim for dim, part in enumerate(parts) if part.power > 0), 0)
+        joins = any(part.power < 0 for part in parts)
+        value *= max(1, _numel(shape) // shape[target]) ** -0.5 if joins else 0.3
+        params[name] = (value.exp() if any(part.offset for part in parts) else value).to(dtype)
     return params
 
 

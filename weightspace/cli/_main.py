@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from .._errors import ConfigError, WeightSpaceError
-from . import apply, demo, evaluate, gauge_freedom, train, zoo
+from . import apply, audit, demo, evaluate, gauge_freedom, train, zoo
 from ._verb import Verb, suggest
 
 VERBS: dict[str, Verb] = {
@@ -21,6 +21,7 @@ VERBS: dict[str, Verb] = {
         apply.APPLY,
         apply.FINETUNE,
         evaluate.REPORT,
+        audit.AUDIT,
         gauge_freedom.GAUGE_FREEDOM,
     )
 }
@@ -41,7 +42,11 @@ _OUTSIDE = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0 done, 2 something to mend, 130 interrupted."""
+    """Run one command.
+
+    Returns:
+        The exit code: 0 done, 1 what was checked does not hold, 2 something to mend, 130 interrupted.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
     # Read when torch is loaded. Threads that wait by spinning make small operations some thirty times slower
     # as soon as another program holds one of the cores.

@@ -69,17 +69,19 @@ def null_space_freedom(layer: LayerShape) -> tuple[int, int]:
     Raises:
         SpecMismatch: if singular values leave no clear gap (a factor of 100).
     """
-    entries = _equations(layer)
-    by_weight: dict[int, list[Entry]] = {}
-    for entry in entries:
-        by_weight.setdefault(entry.weight, []).append(entry)
+    entries = torch.tensor(_equations(layer), dtype=torch.long).view(-1, 3)
     count = layer.rows + layer.columns + layer.bias
+    factors = torch.zeros(len(entries), count, dtype=torch.float64)
+    every = torch.arange(len(entries))
+    factors[every, entries[:, 0]] = 1
+    factors[every, entries[:, 1]] = -1
     # Every entry of a weight is scaled as its first one.
-    first = torch.stack([_difference(shared[0], count) for shared in by_weight.values()])
-    pairs = [_difference(e, count) - first[k] for k, shared in enumerate(by_weight.values()) for e in shared[1:]]
+    weights, place = entries[:, 2].unique(return_inverse=True)
+    start = torch.full((len(weights),), len(entries)).scatter_reduce(0, place, every, "amin")
+    first = factors[start]
+    constraints = factors - first[place]
     if layer.bias:
-        pairs.append(_one_hot(count - 1, count))
-    constraints = torch.stack(pairs) if pairs else torch.zeros(1, count, dtype=torch.float64)
+        constraints = torch.cat([constraints, torch.eye(count, dtype=torch.float64)[-1:]])
     # The Gram matrix is small however many entries share a weight; its eigenvalues are the squares.
     values, vectors = torch.linalg.eigh(constraints.T @ constraints)
     null = vectors[:, : count - _rank(values.flip(0).clamp_min(0).sqrt())]
@@ -150,18 +152,10 @@ def _equations(layer: LayerShape) -> list[Entry]:
     return entries
 
 
-def _difference(entry: Entry, count: int) -> Tensor:
-    return _one_hot(entry.row, count) - _one_hot(entry.column, count)
-
-
-def _one_hot(place: int, count: int) -> Tensor:
-    value = torch.zeros(count, dtype=torch.float64)
-    value[place] = 1
-    return value
-
-
 def _rank(values: Tensor) -> int:
     """Number of singular values that are not zero."""
+    if not len(values):
+        return 0
     values = (values / values.max().clamp_min(1e-30)).sort(descending=True).values
     rank = int((values > _ZERO).sum())
     if 0 < rank < len(values) and values[rank - 1] < 100 * values[rank]:

@@ -1,0 +1,39 @@
+"""``--model package.module:factory``: the user's own function, found by its name."""
+
+import importlib
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from .._errors import ConfigError
+
+
+def load_factory(text: str) -> Callable[..., Any]:
+    """The function that ``package.module:factory`` names; modules of the current folder are found too.
+
+    Raises:
+        ConfigError: if the text has another form, the module cannot be imported or has no such function.
+    """
+    module, colon, name = text.partition(":")
+    if not (module and colon and name):
+        raise ConfigError(f"--model {text!r} does not name a function. Write package.module:factory, e.g. my_nets:make")
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        found: Any = importlib.import_module(module)
+    except Exception as error:
+        raise ConfigError(
+            f"--model {text}: importing {module!r} fails ({type(error).__name__}: {error}). "
+            f"Try it in the same folder: python -c 'import {module}'"
+        ) from error
+    try:
+        for part in name.split("."):
+            found = getattr(found, part)
+    except AttributeError:
+        functions = sorted(key for key, value in vars(found).items() if callable(value) and key[:1] != "_")
+        raise ConfigError(
+            f"--model {text}: {module!r} has no {name!r}. It has: {', '.join(functions[:12]) or 'no functions'}."
+        ) from None
+    if not callable(found):
+        raise ConfigError(f"--model {text}: {name!r} is {type(found).__name__}, not a function. Name the function.")
+    return found

@@ -1,0 +1,87 @@
+"""``weightspace audit``: run the laws of the gauge against a metanetwork of the reader's own."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .._errors import ConfigError
+from ._arguments import add_out
+from ._console import print_table, progress, say
+from ._factory import load_factory
+from ._verb import Verb
+
+if TYPE_CHECKING:
+    from ..spec import SymmetrySpec
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model",
+        required=True,
+        metavar="PACKAGE.MODULE:FACTORY",
+        help="a function that makes the metanetwork from a spec",
+    )
+    parser.add_argument(
+        "--spec", required=True, type=Path, metavar="FILE", help="text of the spec of the networks it reads"
+    )
+    add_out(parser, "the file of results, .json")
+
+
+def _run(args: argparse.Namespace, _: list[str]) -> None:
+    from ..audit import audit
+    from ..audit._report import HEADER
+    from ..spec import to_text
+    from ..zoo._store import write_atomically
+
+    if args.out.suffix != ".json":
+        raise ConfigError(f"--out {args.out} is not a .json file. Type e.g. --out audit.json")
+    spec = _read(args.spec)
+    factory = load_factory(args.model)
+    try:
+        metanetwork: Any = factory(spec)
+    except Exception as error:
+        raise ConfigError(
+            f"--model {args.model} fails on this spec ({type(error).__name__}: {error}). "
+            "It is called with a weightspace.SymmetrySpec and returns the metanetwork."
+        ) from error
+    if not callable(metanetwork):
+        raise ConfigError(f"--model {args.model} returns {type(metanetwork).__name__}. Return the metanetwork.")
+    with progress() as show:
+        report = audit(metanetwork, spec, progress=show)
+    found = {"model": args.model, "spec": to_text(spec), **report.to_json()}
+    write_atomically(args.out, (json.dumps(found, indent=1) + "\n").encode())
+    law = "invariant functional" if report.kind == "functional" else "equivariant operator"
+    print_table(f"{args.model} as an {law}: errors relative to the spread between networks", HEADER, report.cells())
+    for failure in report.failures:
+        say(f"fails: {failure}")
+    say(f"{'all laws hold' if report.passed else 'not every law holds'}; table: {args.out}")
+    if not report.passed:
+        raise SystemExit(1)
+
+
+def _read(file: Path) -> "SymmetrySpec":
+    from ..spec import parse
+
+    try:
+        text = file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise ConfigError(
+            f"cannot read --spec {file}: {reason}. Write one in Python: "
+            f"pathlib.Path('{file.name}').write_text(ws.to_text(ws.derive(net, example)))"
+        ) from error
+    return parse(text)
+
+
+AUDIT = Verb(
+    "audit",
+    "Check that a metanetwork of your own respects the symmetries of the networks it reads.",
+    "FACTORY(spec) returns the metanetwork, a function of stacked parameters (dict of name to [b, *shape]) to vectors\n"
+    "[b, ...] or to stacked parameters. Each space is permuted, flipped in sign and rescaled by itself, in float64\n"
+    "and float32; errors are relative to the spread between networks. Controls: a reader without symmetry sees the\n"
+    "same changes, and what the spec does not allow must be noticed. Ends with code 1 if a law does not hold.",
+    "weightspace audit --model my_package.nets:make --spec spec.txt --out audit.json",
+    _arguments,
+    _run,
+)
