@@ -106,6 +106,19 @@ def _bits(count):
     return [[(number >> k) & 1 for k in range(count)] for number in range(2**count)]
 
 
+def test_a_single_number_has_no_scale_and_is_drawn_too():
+    class Gained(nn.Sequential):
+        def __init__(self):
+            super().__init__(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+            self.gain = nn.Parameter(torch.tensor(0.0))
+
+        def forward(self, x):
+            return self.gain * super().forward(x)
+
+    # The last layer as a whole would be another scale if the gain had an axis.
+    assert scaling_rank(Gained(), torch.zeros(2, 3)).count == 4
+
+
 def test_entries_that_reach_no_output_are_named():
     net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
     net[0].register_parameter("idle", nn.Parameter(torch.ones(5)))

@@ -82,7 +82,7 @@ def scaling_rank(module: nn.Module, example: Tensor | tuple[Tensor, ...], *, see
     for number in range(_ATTEMPTS):
         found.append(_derivatives(module, _probe(example, generator, number), generator))
         # A network of a few ReLU units is often constant, which says nothing about its scales.
-        some = torch.stack([block.flatten(1).abs().amax(1) for block in found[-1].values()]).amax(0) > 0
+        some = torch.stack([block.reshape(len(block), -1).abs().amax(1) for block in found[-1].values()]).amax(0) > 0
         rows, alive = rows + int(some.sum()), alive + bool(some.any())
         if alive >= _NETWORKS and rows >= needed:
             break
