@@ -36,6 +36,23 @@ TEXTS = {
         mix.bias s
         head.weight out s~
     """,
+    "pre-activation": """
+        in[3] fixed
+        s[5] positive
+        f0[5] like s positive
+        v0[5] like s positive
+        h[6] positive
+        out[2] fixed
+
+        embed.weight s in~
+        norm.weight s^0&f0&v0^size
+        norm.bias s^0&f0
+        norm.running_mean s
+        norm.running_var s^2&v0^2@1e-05
+        up.weight h s^0&f0~
+        down.weight s h~
+        head.weight out s~
+    """,
     "heads": """
         in[8] fixed
         a0[4]

@@ -3,13 +3,16 @@
 In the logarithms ``t`` of the scales the sum of ``|w|^q exp(q * sum of power * t)`` is convex, and strictly so once
 dead neurons are left out: the minimum is unique. There a neuron's fan-in carries as much as its fan-out (weighted by
 powers). A scale that only ever multiplies (the features before a batch normalization, which nothing divides by) would
-go to zero; it gets the fan-in norm 1 instead, as the minimum of the sum less ``t`` says.
+go to zero. Where such scales act alone, as on running statistics, the logarithm of what they make of a 1 is taken from
+the sum, which keeps it bounded, convex, and a property of the orbit.
 
 Source: Stock et al. 2019, arXiv:1902.10416 (alternating closed forms, q = 2). Ours: all neurons step at once by a bound
 on the sum that separates them, then Newton's method; any powers, neurons that meet themselves, batches.
 """
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -18,8 +21,8 @@ from torch import Tensor
 from ._table import Tables, without
 
 STEPS, NEWTON_STEPS, CG_STEPS = 12, 60, 500
-SMALL = 1e-11
-"""Change of a log scale at which Newton's method has arrived."""
+SMALL, ROUNDING, RIDGE = 1e-11, 1e-14, 1e-10
+"""Changes of a log scale, and gradients relative to the weights, at which Newton's method has arrived; see there."""
 
 
 def balanced_scales(tables: Tables, q: int) -> tuple[Float[Tensor, "b n"], Bool[Tensor, "b n"]]:
@@ -29,7 +32,7 @@ def balanced_scales(tables: Tables, q: int) -> tuple[Float[Tensor, "b n"], Bool[
         tables: Of ``|w|^q``.
         q: 2 for the squared norm, 1 for L1.
     """
-    target = _one_sided(tables)
+    target = _pressure(tables)
     tables, dead = _without_dead(tables, target)
     log = torch.zeros(dead.shape, dtype=torch.float64)
     for _ in range(STEPS):
@@ -42,9 +45,9 @@ def balanced_scales(tables: Tables, q: int) -> tuple[Float[Tensor, "b n"], Bool[
         if float(step.abs().max()) < SMALL:
             break
     pull = _at(tables, log, q)
-    up, down = pull.pull(_positive) + (target < 0), pull.pull(_negative) + (target > 0)
+    up, down = pull.pull(_positive) - target.clamp_max(0), pull.pull(_negative) + target.clamp_min(0)
     lost = ~dead & ~((up - down).abs() <= 1e-5 * (up + down))  # no minimum (a cycle of its own): leave it alone
-    return log.where(~(dead | lost), 0.0), dead | lost
+    return log.where(~(dead | lost), 0.0), (dead | lost) & tables.some(abs)
 
 
 def _positive(power: int) -> float:
@@ -59,10 +62,20 @@ def _at(tables: Tables, log: Tensor, q: int) -> Tables:
     return tables.with_values([table.value * (q * table.exponent(log)).exp() for table in tables.tables])
 
 
-def _one_sided(tables: Tables) -> Float[Tensor, " n"]:
-    """1 for neurons whose scale only ever multiplies, -1 for those by whose it only divides, else 0."""
+def _pressure(tables: Tables) -> Float[Tensor, " n"]:
+    """What is taken from the gradient so that scales that only multiply (or only divide) do not run away."""
     up, down = tables.some(_positive), tables.some(_negative)
-    return (up & ~down).double() - (down & ~up).double()
+    alone = torch.cat([up ^ down, torch.tensor([True])])  # the last entry: no neuron
+    values = []
+    for table in tables.tables:
+        shape = (1, *table.value.shape[1:])
+        value = torch.full(shape, max(shape) / math.prod(shape), dtype=torch.float64)
+        for incidence in table.incidences:
+            value = value.where(alone[incidence.owner], 0.0)
+        values.append(value)
+    found = replace(tables, num=1).with_values(values).pull(float)[0]
+    # Where they never act alone, their fan-in (or fan-out) gets norm 1.
+    return torch.where(alone[:-1] & (found == 0), up.double() - down.double(), found)
 
 
 def _without_dead(tables: Tables, target: Tensor) -> tuple[Tables, Bool[Tensor, "b n"]]:
@@ -79,7 +92,7 @@ def _without_dead(tables: Tables, target: Tensor) -> tuple[Tables, Bool[Tensor, 
 
 def _separate_step(tables: Tables, target: Tensor, dead: Tensor, q: int) -> Tensor:
     """A step of every neuron for which the sum falls: a product of ``k`` factors is at most the mean of k-th powers."""
-    up, down = tables.pull(_positive) + (target < 0), tables.pull(_negative) + (target > 0)
+    up, down = tables.pull(_positive) - target.clamp_max(0), tables.pull(_negative) + target.clamp_min(0)
     most = max(len(table.incidences) for table in tables.tables)
     reach = torch.zeros(2, tables.size)
     for which, part in enumerate((_positive, _negative)):
@@ -93,11 +106,14 @@ def _separate_step(tables: Tables, target: Tensor, dead: Tensor, q: int) -> Tens
 def _newton_step(tables: Tables, target: Tensor, dead: Tensor, q: int) -> Tensor:
     """``-H^-1 g`` by conjugate gradients, scaled by the diagonal."""
     gradient = (tables.pull(float) - target).where(~dead, 0.0)
+    size = tables.pull(abs) + target.abs()
+    gradient = gradient.where(~(gradient.abs() <= ROUNDING * size).all(-1, keepdim=True), 0.0)
     diagonal = (q * tables.pull(lambda power: float(power * power))).where(~dead, 1.0)
 
     def times(vector: Tensor) -> Tensor:
         bent = tables.with_values([q * table.value * table.exponent(vector) for table in tables.tables])
-        return bent.pull(float).where(~dead, 0.0)
+        # A little of the diagonal: scales that undo each other everywhere (both act on one axis) leave H singular.
+        return (bent.pull(float) + RIDGE * diagonal * vector).where(~dead, 0.0)
 
     return _solve(times, -gradient, diagonal)
 

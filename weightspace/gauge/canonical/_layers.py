@@ -2,7 +2,8 @@
 
 A space can be read once every other scale that acts on its fan-in is settled. Where spaces wait for each other (a
 recurrent or residual weight), the entries between them are left out; a space that has no fan-in of its own is read
-from its fan-out.
+from its fan-out. Where nothing can be read (two scales that only act together, and may undo each other), the smallest
+space keeps its scale and counts as not decided.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,8 +27,12 @@ def norm_scales(squares: Tables) -> tuple[Float[Tensor, "b n"], Bool[Tensor, "b 
         squares: Tables of ``w^2``; they count by their powers.
     """
     log = torch.zeros((squares.num, squares.size), dtype=torch.float64)
-    dead = torch.ones_like(log, dtype=torch.bool)  # until read
+    dead, kept = torch.zeros_like(log, dtype=torch.bool), torch.zeros(squares.size, dtype=torch.bool)
     for space, parts in _in_turn(squares):
+        own = squares.home[:-1] == space
+        if not parts:
+            kept = kept | own
+            continue
         here = _take(squares, space, parts, dead, partial(_scaled, log=log))
         powers = sorted({incidence.power for _, _, incidence in parts}, key=abs)
         sums = [(p, abs(p) * here.pull(lambda other, p=p: float(other == p))) for p in powers]
@@ -39,8 +44,8 @@ def norm_scales(squares: Tables) -> tuple[Float[Tensor, "b n"], Bool[Tensor, "b 
             step = step + change
             if float(change.abs().max()) < 2e-16:
                 break
-        log, dead = log + step, dead & ~alive
-    return log, dead
+        log, dead = log + step, dead | (own & ~alive)
+    return log, (dead | kept) & squares.some(abs)
 
 
 def signs(cubes: Tables, tolerance: float) -> tuple[Float[Tensor, "b n"], Bool[Tensor, "b n"]]:
@@ -51,14 +56,18 @@ def signs(cubes: Tables, tolerance: float) -> tuple[Float[Tensor, "b n"], Bool[T
         tolerance: A sum within this fraction of the sum of magnitudes says nothing.
     """
     sign = torch.ones((cubes.num, cubes.size), dtype=torch.float64)
-    open_ = torch.ones_like(sign, dtype=torch.bool)
+    tied, kept = torch.zeros_like(sign, dtype=torch.bool), torch.zeros(cubes.size, dtype=torch.bool)
     for space, parts in _in_turn(cubes):
-        here = _take(cubes, space, parts, open_, partial(_flipped, sign=sign))
+        own = cubes.home[:-1] == space
+        if not parts:
+            kept = kept | own
+            continue
+        here = _take(cubes, space, parts, tied, partial(_flipped, sign=sign))
         total = here.pull(lambda _: 1.0)
         size = here.with_values([table.value.abs() for table in here.tables]).pull(lambda _: 1.0)
         clear = total.abs() > tolerance * size
-        sign, open_ = torch.where(clear & (total < 0), -1.0, sign), open_ & ~clear
-    return sign, open_
+        sign, tied = torch.where(clear & (total < 0), -1.0, sign), tied | (own & ~clear)
+    return sign, (tied | kept) & cubes.some(abs)
 
 
 def _scaled(table: Table, log: Tensor) -> Tensor:
@@ -78,11 +87,11 @@ def _in_turn(tables: Tables) -> Iterator[tuple[int, list[Part]]]:
         # Fan-in with nothing left out, then any fan-in, then fan-out.
         ready = [key for key, (parts, whole) in found.items() if parts and whole and key[1] == 1]
         key = next(iter([*ready, *(key for key, (parts, _) in found.items() if parts)]), None)
-        if key is None:
-            return
-        yield key[0], found[key][0]
-        done[key[0]] = True
-        waiting.remove(key[0])
+        sizes = torch.bincount(tables.home, minlength=len(tables.start))
+        space = key[0] if key is not None else min(waiting, key=lambda place: int(sizes[place]))
+        yield space, found[key][0] if key is not None else []
+        done[space] = True
+        waiting.remove(space)
 
 
 def _parts(tables: Tables, space: int, side: int, done: Tensor) -> tuple[list[Part], bool]:

@@ -43,7 +43,7 @@ def arrange(spec: SymmetrySpec, keys: Mapping[str, Float[Tensor, "b _n"]], num: 
     perm: dict[str, Tensor] = {}
     for space in spec.free:
         if space.like is not None:
-            perm[space.name] = perm[space.like]
+            perm[space.name] = perm.get(space.like, torch.arange(space.size).expand(num, -1))
             continue
         blocks = 1 if space.within is None else spec.space[space.within].size
         size = space.size // blocks

@@ -33,7 +33,8 @@ def canonicalize(
     * Positive scales: ``"norm"`` gives every fan-in norm 1, layer by layer from the inputs on; ``"balanced"`` is the
       member of the orbit with the smallest total squared norm, ``"l1"`` the one with the smallest sum of magnitudes.
       Each is unique and depends smoothly on the weights, but for dead neurons, whose scale is left alone. A scale that
-      nothing divides by again (features before a batch normalization) has no smallest value; its fan-in gets norm 1.
+      nothing divides by again (features before a batch normalization) has no smallest value and is settled with the
+      running statistics, whose logarithm is taken from the sum.
     * Signs: the cubes of a neuron's fan-in sum to more than 0. No choice of signs is continuous: a fan-in that passes
       through sums of 0 jumps, and there the sign is a tie. Layer by layer, so a tie leaves later signs open as well.
     * Permutations: neurons are sorted by a number made of their weights; blocks (heads) by what they hold, then inside.
