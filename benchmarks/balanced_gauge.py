@@ -225,7 +225,7 @@ def as_csv(rows: list[dict]) -> str:
     sink = io.StringIO()
     writer = csv.DictWriter(sink, list(dict.fromkeys(key for row in rows for key in row)))
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()} for row in rows)
     return sink.getvalue()
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+PAGES = ["canonical", "conventions", "gauge_freedom", "notation"]
 
 
-@pytest.mark.parametrize("page", ["docs/conventions.md", "docs/gauge_freedom.md", "docs/notation.md", "README.md"])
+@pytest.mark.parametrize("page", [*(f"docs/{name}.md" for name in PAGES), "README.md"])
 def test_the_page_runs(page):
     failed, tried = doctest.testfile(str(ROOT / page), module_relative=False, encoding="utf-8")
     assert tried > 0

@@ -227,3 +227,12 @@ def test_bad_input_is_refused_in_words():
         canonicalize(params, MLP, scale="l2")
     with pytest.raises(SpecMismatch, match="'ab' is missing"):
         canonicalize({"a": params["a"]}, MLP)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_scales_that_undo_each_other_settle_what_they_do_together(form):
+    spec = parse("in[3] fixed\nh0[5] positive\nh1[1] positive\nout[2] fixed\n\na h0&h1 in~\nb h0^0\nc out h0^0\n")
+    params = networks_of(spec, 3, seed=0)
+    here, _, _ = canonicalize(params, spec, scale=form)
+    there, _, _ = canonicalize(act(sample(spec, 1, num=3), params, spec), spec, scale=form)
+    assert gap(here, there).max() < 1e-9

@@ -83,15 +83,24 @@ def _in_turn(tables: Tables) -> Iterator[tuple[int, list[Part]]]:
     waiting, done = list(range(len(tables.start))), torch.zeros(len(tables.start) + 1, dtype=torch.bool)
     done[-1] = True  # no neuron
     while waiting:
-        found = {(space, side): _parts(tables, space, side, done) for side in (1, -1) for space in waiting}
-        # Fan-in with nothing left out, then any fan-in, then fan-out.
-        ready = [key for key, (parts, whole) in found.items() if parts and whole and key[1] == 1]
-        key = next(iter([*ready, *(key for key, (parts, _) in found.items() if parts)]), None)
-        sizes = torch.bincount(tables.home, minlength=len(tables.start))
-        space = key[0] if key is not None else min(waiting, key=lambda place: int(sizes[place]))
-        yield space, found[key][0] if key is not None else []
+        space, parts = _next(tables, waiting, done)
+        yield space, parts
         done[space] = True
         waiting.remove(space)
+
+
+def _next(tables: Tables, waiting: list[int], done: Tensor) -> tuple[int, list[Part]]:
+    """A space whose fan-in can be read whole; else one with any fan-in, else any fan-out, else the smallest."""
+    some: tuple[int, list[Part]] | None = None
+    for space in waiting:
+        parts, whole = _parts(tables, space, 1, done)
+        if parts and whole:
+            return space, parts
+        some = some or ((space, parts) if parts else None)
+    fan_out = ((space, _parts(tables, space, -1, done)[0]) for space in waiting)
+    some = some or next((found for found in fan_out if found[1]), None)
+    sizes = torch.bincount(tables.home, minlength=len(tables.start))
+    return some or (min(waiting, key=lambda place: int(sizes[place])), [])
 
 
 def _parts(tables: Tables, space: int, side: int, done: Tensor) -> tuple[list[Part], bool]:

@@ -11,7 +11,7 @@ from ...spec import NeuronSpace, SymmetrySpec
 
 def has_own_order(space: NeuronSpace) -> bool:
     """Whether the space is permuted by more than the spaces that it names."""
-    return not (space.fixed or space.like or space.ordered or _guide(space))
+    return not (space.fixed or space.like or space.ordered or space.along)
 
 
 def places(spec: SymmetrySpec, name: str, neuron: Int[Tensor, "..."]) -> tuple[dict[str, Tensor], Tensor]:
@@ -31,7 +31,7 @@ def places(spec: SymmetrySpec, name: str, neuron: Int[Tensor, "..."]) -> tuple[d
     found, fixed = places(spec, space.within, block)
     if space.ordered:
         return found, fixed * size + inside
-    guide = _guide(space)
+    guide = space.along
     if guide is None:
         return {**found, space.name: neuron}, fixed
     there, rest = places(spec, guide, _along(spec, space, guide, block, inside))
@@ -48,7 +48,7 @@ def arrange(spec: SymmetrySpec, keys: Mapping[str, Float[Tensor, "b _n"]], num: 
         blocks = 1 if space.within is None else spec.space[space.within].size
         size = space.size // blocks
         around = perm.get(space.within or "", torch.arange(blocks).expand(num, blocks))
-        block, guide = around.unsqueeze(-1), _guide(space)
+        block, guide = around.unsqueeze(-1), space.along
         if guide is not None:
             other = spec.space[guide].size
             along = perm.get(guide, torch.arange(other).expand(num, other))
@@ -61,11 +61,6 @@ def arrange(spec: SymmetrySpec, keys: Mapping[str, Float[Tensor, "b _n"]], num: 
             within = own.gather(1, block.expand_as(own))
         perm[space.name] = (block * size + within).flatten(1)
     return perm
-
-
-def _guide(space: NeuronSpace) -> str | None:
-    """The space whose neurons say the places inside the blocks, if one does."""
-    return getattr(space, "along", None)
 
 
 def _along(spec: SymmetrySpec, space: NeuronSpace, guide: str, block: Tensor, inside: Tensor) -> Tensor:
