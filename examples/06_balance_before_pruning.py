@@ -28,9 +28,9 @@ spec = ws.derive(net, images.test_x)
 # %%
 badly = ws.act(ws.sample(spec, seed=0, max_scale=16.0), net.state_dict(), spec)
 balanced, element, report = ws.gauge.canonicalize(badly, spec, scale="balanced")
-print(
-    f"same function: largest relative change {ws.same_function(net, balanced, images.test_x):.0e}; left open: {report}"
-)
+gap = ws.same_function(net, balanced, images.test_x)
+print(f"same function: largest relative change of the outputs {gap:.0e}; the balanced form is {report}")
+
 assert all(torch.equal(balanced[name], value) for name, value in ws.act(element, badly, spec).items())
 
 

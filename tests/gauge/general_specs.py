@@ -65,6 +65,20 @@ TEXTS = {
         value.weight v0 in~
         merge.weight out v0~
     """,
+    "heads with shared gains": """
+        in[8] fixed
+        a0[4]
+        d0[3]
+        q0[12] within a0 along d0
+        v0[12] within a0 ordered nonzero
+        out[8] fixed
+
+        query.weight q0 in~
+        key.weight q0 in~
+        gain.weight d0
+        value.weight v0 in~
+        merge.weight out v0~
+    """,
     "concatenation": """
         in[3] fixed
         h0[5] positive

@@ -29,13 +29,12 @@ def places(spec: SymmetrySpec, name: str, neuron: Int[Tensor, "..."]) -> tuple[d
     size = space.size // num
     block, inside = neuron // size, neuron % size
     found, fixed = places(spec, space.within, block)
+    if space.along is not None:
+        there, rest = places(spec, space.along, _along(spec, space, space.along, block, inside))
+        return {**there, **found}, fixed * spec.space[space.along].size + rest
     if space.ordered:
         return found, fixed * size + inside
-    guide = space.along
-    if guide is None:
-        return {**found, space.name: neuron}, fixed
-    there, rest = places(spec, guide, _along(spec, space, guide, block, inside))
-    return {**there, **found}, fixed * spec.space[guide].size + rest
+    return {**found, space.name: neuron}, fixed
 
 
 def arrange(spec: SymmetrySpec, keys: Mapping[str, Float[Tensor, "b _n"]], num: int) -> dict[str, Int[Tensor, "b _n"]]:
@@ -48,11 +47,11 @@ def arrange(spec: SymmetrySpec, keys: Mapping[str, Float[Tensor, "b _n"]], num: 
         blocks = 1 if space.within is None else spec.space[space.within].size
         size = space.size // blocks
         around = perm.get(space.within or "", torch.arange(blocks).expand(num, blocks))
-        block, guide = around.unsqueeze(-1), space.along
-        if guide is not None:
-            other = spec.space[guide].size
-            along = perm.get(guide, torch.arange(other).expand(num, other))
-            first = _along(spec, space, guide, torch.arange(blocks).unsqueeze(-1), torch.arange(size))
+        block = around.unsqueeze(-1)
+        if space.along is not None:
+            other = spec.space[space.along].size
+            along = perm.get(space.along, torch.arange(other).expand(num, other))
+            first = _along(spec, space, space.along, torch.arange(blocks).unsqueeze(-1), torch.arange(size))
             within = along[:, first.flatten()].view(num, blocks, size) % size
         elif space.ordered:
             within = torch.arange(size)
