@@ -101,6 +101,7 @@ def _space(match: re.Match[str]) -> NeuronSpace:
         word == "fixed",
         match["like"],
         match["within"],
+        match["along"],
         bool(match["ordered"]),
     )
 

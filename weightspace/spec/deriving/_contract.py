@@ -151,7 +151,11 @@ def split(value: Value, dim: int, first: int) -> Value:
     def parts(ids: np.ndarray) -> np.ndarray:
         size = ids.shape[dim]
         inner = (first, size // first) if size > 1 else (1, 1)
-        return ids.reshape(*ids.shape[:dim], *inner, *ids.shape[dim + 1 :])
+        ids = ids.reshape(*ids.shape[:dim], *inner, *ids.shape[dim + 1 :])
+        for new in (dim, dim + 1):
+            if (ids == ids.take([0], new)).all():
+                ids = ids.take([0], new)
+        return ids
 
     return _resized(value, parts, dim, (*value.shape[:dim], first, value.shape[dim] // first, *value.shape[dim + 1 :]), 1)
 
