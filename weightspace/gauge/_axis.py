@@ -40,17 +40,26 @@ def read_axis(element: Element, spec: SymmetrySpec, name: str, dim: int) -> Read
     parts = spec.axes[name][dim].parts
     if any(part.over is not None for part in parts):
         return _read_block(element, spec, name, dim)
-    sources, scales, start = [], [], 0
     entries = _entries(spec, parts)
-    for part, owned in zip(parts, entries, strict=True):
-        source, scale = _read_part(element, spec, part, owned)
-        sources.append(source + start)
-        scales.append(scale)
-        start += source.shape[-1]
+    starts = [sum(len(owned) for owned in entries[:k]) for k in range(len(parts))]
+    sources = [torch.arange(start, start + len(owned)) for start, owned in zip(starts, entries, strict=True)]
+    for root in dict.fromkeys(spec.root(part.space) for part in parts if part.space is not None):
+        # The neurons of one space may be spread over several parts.
+        mine = [k for k, part in enumerate(parts) if part.space is not None and spec.root(part.space) == root]
+        if root in element.perm:
+            owned, places = torch.cat([entries[k] for k in mine]), torch.cat([sources[k] for k in mine])
+            moved = places[_source(element.perm[root], owned)]
+            for k, piece in zip(mine, moved.split([len(entries[k]) for k in mine], -1), strict=True):
+                sources[k] = piece
+    scales = [
+        torch.ones(len(owned), dtype=torch.float64) if part.space is None else factor(element, spec, part, owned)
+        for part, owned in zip(parts, entries, strict=True)
+    ]
     lead = torch.broadcast_shapes(*(source.shape[:-1] for source in sources))
     source = torch.cat([source.expand(*lead, -1) for source in sources], -1)
+    lead = torch.broadcast_shapes(*(scale.shape[:-1] for scale in scales))
     scale = torch.cat([scale.expand(*lead, -1) for scale in scales], -1)
-    return Reading(source, None if bool((scale == 1).all()) else scale, parts[0].offset)
+    return Reading(source, None if bool((scale == 1).all()) else scale, max(part.offset for part in parts))
 
 
 def _entries(spec: SymmetrySpec, parts: tuple[Axis, ...]) -> list[Tensor]:
@@ -65,22 +74,15 @@ def _entries(spec: SymmetrySpec, parts: tuple[Axis, ...]) -> list[Tensor]:
     return owned
 
 
-def _read_part(element: Element, spec: SymmetrySpec, part: Axis, owned: Tensor) -> tuple[Tensor, Tensor]:
-    """Source and factor of each entry of one part, counted from its start."""
-    if part.space is None:
-        return torch.arange(len(owned)), torch.ones(len(owned), dtype=torch.float64)
-    if part.space not in element.perm:
-        return torch.arange(len(owned)), factor(element, spec, part, owned)
-    perm = element.perm[part.space]
-    # The r-th entry of a neuron goes where the r-th entry of the neuron it becomes was.
+def _source(perm: Tensor, owned: Tensor) -> Tensor:
+    """Where each entry comes from: the r-th entry of a neuron from the r-th one of the neuron it was."""
     order = torch.argsort(owned, stable=True)
     counts = torch.bincount(owned, minlength=perm.shape[-1])
     rank = torch.empty_like(owned)
     rank[order] = torch.arange(len(owned)) - (counts.cumsum(0) - counts)[owned[order]]
     places = torch.zeros((perm.shape[-1], int(counts.max())), dtype=torch.long)  # [neuron, r]
     places[owned, rank] = torch.arange(len(owned))
-    source = places[perm[..., owned], rank]
-    return source, factor(element, spec, part, owned)
+    return places[perm[..., owned], rank]
 
 
 def factor(element: Element, spec: SymmetrySpec, part: Axis, owned: Int[Tensor, " _n"]) -> Float[Tensor, "*b _n"]:

@@ -43,9 +43,9 @@ def _join(store: Store, x: Value, y: Value, dims: tuple[int, ...]) -> None:
                 if one.param and not any(other_label.at(dim) for other_label in other.fields) and not other.zero:
                     store.tell_apart_along(label.ids, (dim,))
                     store.inputs.setdefault(int(label.ids.flat[0]), other.origin)
-                if one.param:
+                if one.param and all(near.ids.shape[dim] == 1 for near in other.fields):
                     for near in other.fields:
-                        if near.ids.size == 1 and near.at(dim):
+                        if near.at(dim):
                             store.unify(label.ids, near.ids)
 
 

@@ -45,10 +45,23 @@ def move(call: Call, x: Value) -> Value | tuple[Value, ...]:
         for label, parts in labels:
             ids = compressed(parts[index])
             home = (homes.get(label.home) if label.home is not None else None) if label.ids.size == 1 else None
-            new = replace(label, ids=ids, home=home)
-            fields.append(new) if isinstance(new, Field) else terms.append(new)
+            if isinstance(label, Field):
+                again = label.copied or (ids.size > label.ids.size and _copies(call))
+                fields.append(replace(label, ids=ids, home=home, copied=again))
+            else:
+                terms.append(replace(label, ids=ids, home=home))
         values.append(Value(shape, tuple(fields), tuple(terms), x.origin, x.param, x.zero))
     return values[0] if isinstance(result, Tensor) else tuple(values)
+
+
+def _copies(call: Call) -> bool:
+    """Whether entries of one unit are copies of one number: repeated, or reshaped after an expansion."""
+    if call.name in ("repeat_interleave", "repeat", "tile"):
+        return True
+    node = call.first
+    while isinstance(node, Node) and node.op == "call_function" and Call.of(node).name in _SAME:
+        node = Call.of(node).first
+    return isinstance(node, Node) and node.op == "call_function" and Call.of(node).name in ("expand", "expand_as")
 
 
 def _runner(call: Call) -> Callable[[Tensor], object]:
@@ -67,7 +80,7 @@ def _runner(call: Call) -> Callable[[Tensor], object]:
 
 def _run(run: Callable[[Tensor], object], ids: Ids, shape: tuple[int, ...], call: Call) -> list[Tensor]:
     try:
-        result = run(torch.from_numpy(np.ascontiguousarray(ids)).expand(shape))
+        result = run(torch.from_numpy(np.array(ids, order="C")).expand(shape))
     except (RuntimeError, NotImplementedError, TypeError) as error:
         raise Refused(f"its rule fails on labels: {str(error).splitlines()[0][:100]}") from error
     return [result] if isinstance(result, Tensor) else list(result)  # type: ignore[arg-type]

@@ -28,6 +28,7 @@ def batch_norm(
     for term in var.terms:
         own = Term(store.scales(np.broadcast_to(var.fields[0].ids, term.ids.shape)), -1, 0, home=term.home)
         store.relate(Power(term.ids, -term.size, 0), Power(own.ids, 2, 0), *squared)
+        store.pin(Power(own.ids, 1, 1), size=False)
         terms.append(own)
     store.pin(*(term.power for term in var.terms), size=False)
     x = replace(x, terms=tuple(terms), zero=False, param=False)

@@ -80,8 +80,10 @@ def resolve(store: Store) -> Neurons:
         try:
             return _resolve(store)
         except _Conflict as conflict:
-            of_unit = _neurons(store)[0]
-            store.tell_apart(np.flatnonzero(np.isin(of_unit, conflict.neurons)))
+            of_unit, blocks = _neurons(store)
+            parents = _parents(len(of_unit), blocks)
+            around = set().union(*(parents[neuron] for neuron in conflict.neurons))
+            store.tell_apart(np.flatnonzero(np.isin(of_unit, [*conflict.neurons, *around])))
 
 
 def _neurons(store: Store) -> tuple[Ids, list[tuple[Ids, Ids]]]:

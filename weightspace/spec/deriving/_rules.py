@@ -503,7 +503,7 @@ def _repeated(x: Value, dim: int, times: int) -> Value:
     return replace(
         x,
         shape=(*x.shape[:dim], x.shape[dim] * times, *x.shape[dim + 1 :]),
-        fields=tuple(replace(label, ids=copied(label.ids)) for label in x.fields),
+        fields=tuple(replace(label, ids=copied(label.ids), copied=True) for label in x.fields),
         terms=tuple(replace(term, ids=copied(term.ids)) for term in x.terms),
     )
 

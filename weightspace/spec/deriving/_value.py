@@ -14,11 +14,13 @@ from ._store import FIXED, ZERO, Ids, Power, Store
 class Field:
     """Units of a tensor's entries, of size 1 along the axes on which they do not depend.
 
-    ``home`` is the axis of a field that has one unit only, where it is known.
+    ``home`` is the axis of a field that has one unit only, where it is known. ``copied`` says that entries of one
+    unit are the same number, repeated, so that their readers may change places.
     """
 
     ids: Ids
     home: int | None = None
+    copied: bool = False
 
     @property
     def dims(self) -> tuple[int, ...]:
@@ -158,7 +160,7 @@ def meet(store: Store, x: Value, y: Value) -> tuple[Field, ...]:
         for b in y.fields:
             _meet_fields(store, a, b)
     kept: list[Field] = []
-    for label in sorted((*x.fields, *y.fields), key=lambda label: -len(label.dims)):
+    for label in sorted((*x.fields, *y.fields), key=lambda label: (-len(label.dims), -len(np.unique(label.ids)))):
         # Coarser labels follow from finer ones.
         near = [k for k, other in enumerate(kept) if set(label.dims) <= set(other.dims) and _covers(other, label)]
         if not near:
@@ -177,7 +179,7 @@ def _meet_fields(store: Store, a: Field, b: Field) -> None:
     shared = set(a.dims) & set(b.dims)
     if a.dims == b.dims:
         if shared or a.home == b.home or a.home is None or b.home is None:
-            store.unify(a.ids, b.ids)
+            _pair(store, a, b)
     elif not shared:
         return
     elif shared == set(b.dims):
@@ -187,6 +189,19 @@ def _meet_fields(store: Store, a: Field, b: Field) -> None:
     else:
         left, right = (project(store, label, tuple(sorted(shared))) for label in (a, b))
         store.unify(left.ids, right.ids)
+
+
+def _pair(store: Store, a: Field, b: Field) -> None:
+    """Units at the same entries: one neuron, or members of a block where one of them is copied for several others."""
+    pairs = np.stack([ids.ravel() for ids in np.broadcast_arrays(a.ids, b.ids)])
+    pairs = np.unique(pairs[:, (pairs >= 0).all(0)], axis=1)
+    num, left, right = pairs.shape[1], len(np.unique(pairs[0])), len(np.unique(pairs[1]))
+    if b.copied and num == left > right:
+        store.block(a.ids, b.ids)
+    elif a.copied and num == right > left:
+        store.block(b.ids, a.ids)
+    else:
+        store.unify(a.ids, b.ids)
 
 
 def project(store: Store, label: Field, dims: tuple[int, ...]) -> Field:
@@ -255,6 +270,18 @@ def common(
     return (*rest, factor)
 
 
+def _even(store: Store, term: Term, gone: set[int], fields: list[Field]) -> list[Term]:
+    """A term that may not depend on axes ``gone``: the one scale that is left for each index elsewhere."""
+    shape = tuple(1 if dim in gone else size for dim, size in enumerate(term.ids.shape))
+    if max(shape) == 1:
+        store.pin(term.power)
+        return []
+    owners = next((label.ids for label in fields if label.ids.shape == shape), np.full(shape, FIXED))
+    fresh = Term(store.scales(owners))
+    store.relate(term.power, fresh.inverse)
+    return [fresh]
+
+
 def settle(store: Store, x: Value, dims: Iterable[int]) -> Value:
     """``x`` with nothing labelled along ``dims``: units are told apart there, and scales that depend on it are 1."""
     gone = set(dims)
@@ -273,7 +300,7 @@ def settle(store: Store, x: Value, dims: Iterable[int]) -> Value:
     terms: list[Term] = []
     for term in x.terms:
         if any(term.ids.shape[dim] > 1 for dim in gone) or (term.ids.size == 1 and term.home in gone):
-            store.pin(term.power)
+            terms += _even(store, term, gone, fields)
         else:
             terms.append(term)
     return replace(x, fields=tuple(fields), terms=tuple(terms))

@@ -1,6 +1,6 @@
 """From groups of neurons and free scales to a spec: names, and the label of every parameter axis."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import final
 
 import numpy as np
@@ -234,31 +234,48 @@ class Writer:
         units = label.ids.ravel()
         neurons = self.neurons.of_unit[units]
         groups, index = self.neurons.place[neurons].T
-        if all(self._fixed_name(int(group)) is None and int(group) not in self.base for group in set(groups.tolist())):
+        powers = [self._powers_at(terms, place, neuron) for place, neuron in enumerate(neurons.tolist())]
+        unnamed = all(group not in self.base and group not in self.fixed for group in np.unique(groups).tolist())
+        if unnamed and not any(powers):
             return Axis(None, 0, size)
         formal = -1 if int(units[0]) in self.store.read else 1
         parts: list[Axis] = []
         start = 0
-        powers = [self._powers_at(terms, place, neuron) for place, neuron in enumerate(neurons.tolist())]
+        self._check_exchange(groups, index, powers, terms)
         for stop in range(1, size + 1):
             if stop < size and groups[stop] == groups[start] and _same(powers[stop], powers[start]):
                 continue
             here = slice(start, stop)
-            parts.append(self._part(int(groups[start]), index[here], powers[start], formal, terms))
+            parts.append(self._part(int(groups[start]), index[here], powers[start], formal))
             start = stop
         return parts[0] if len(parts) == 1 else Joined(tuple(parts))
 
     def _fixed_name(self, group: int) -> str | None:
         return self.fixed.get(group)
 
-    def _part(self, group: int, index: Ids, powers: "_Powers", formal: int, terms: list[Term]) -> Axis:
+    def _check_exchange(self, groups: Ids, index: Ids, powers: "list[_Powers]", terms: list[Term]) -> None:
+        """Neurons that can change places are scaled alike wherever they occur on an axis."""
+        for group in np.unique(groups).tolist():
+            if group not in self.base:
+                if self.fixed.get(group) is None and any(powers[k] for k in np.flatnonzero(groups == group)):
+                    raise Unwritable(np.zeros(0, np.int64), _ids(terms))
+                continue
+            if self.neurons.groups[group].ordered:
+                continue
+            lines: dict[int, list[_Powers]] = {}
+            for place in np.flatnonzero(groups == group).tolist():
+                lines.setdefault(int(index[place]), []).append(powers[place])
+            neurons = self.neurons.groups[group].neurons
+            first = next(iter(lines.values()))
+            if len(lines) != len(neurons) or any(line != first for line in lines.values()):
+                raise Unwritable(self.neurons.first[neurons], _ids(terms))
+
+    def _part(self, group: int, index: Ids, powers: "_Powers", formal: int) -> Axis:
         if group not in self.base:
             name = self._fixed_name(group)
-            if name is None and powers:
-                raise Unwritable(np.zeros(0, np.int64), _ids(terms))
             if name is None:
                 return Axis(None, 0, len(index))
-            _, scales = self._powers(_NO_SPACE, powers, formal)
+            _, _, scales = self._powers(_NO_SPACE, powers, formal)
             repeat, times, order = _pattern(index, self.fixed_sizes[name])
             if order is not None and (np.diff(order) == 1).all() and not scales:
                 return Axis(None, 0, len(index))
@@ -266,13 +283,8 @@ class Writer:
         base = self.base[group]
         size = len(self.neurons.groups[group].neurons)
         repeat, times, order = _pattern(index, size)
-        if order is not None and not self.neurons.groups[group].ordered:
-            counts = np.bincount(index, minlength=size)
-            if (counts != counts[0]).any():
-                # The neurons of one axis have unlike scales: no two of them can change places.
-                raise Unwritable(self.neurons.first[self.neurons.groups[group].neurons], _ids(terms))
-        power, scales = self._powers(base, powers, formal)
-        return Axis(base.name, power, repeat, times, scales, index=None if order is None else tuple(order.tolist()))
+        name, power, scales = self._powers(base, powers, formal)
+        return Axis(name, power, repeat, times, scales, index=None if order is None else tuple(order.tolist()))
 
     def _block(self, leaf: Value, label: Field, dim: int, terms: list[Term]) -> Axis:
         """An axis whose neurons are those of the block that another axis names."""
@@ -285,30 +297,35 @@ class Writer:
         neurons = self.neurons.of_unit[ids]
         groups, index = np.moveaxis(self.neurons.place[neurons], -1, 0)
         group = int(groups[0, 0])
-        if (groups == group).all() and group not in self.base:
+        flat = [Term(table(term.ids).reshape(-1), term.size, term.sign) for term in terms]
+        powers = [self._powers_at(flat, place, neuron) for place, neuron in enumerate(neurons.ravel().tolist())]
+        held = all(self.neurons.stays(self.neurons.groups[each]) for each in np.unique(groups).tolist())
+        if held and not any(powers):
             return Axis(None, 0, leaf.shape[dim])
         if (groups != group).any() or self.neurons.groups[group].within < 0:
             raise Unwritable(np.unique(ids), _ids(terms))
         outer = self.neurons.groups[group].within
         inner = len(self.neurons.groups[group].neurons) // len(self.neurons.groups[outer].neurons)
-        flat = [Term(table(term.ids).reshape(-1), term.size, term.sign) for term in terms]
-        powers = [self._powers_at(flat, place, neuron) for place, neuron in enumerate(neurons.ravel().tolist())]
         alike = all(_same(power, powers[0]) for power in powers)
         if inner != ids.shape[1] or (index % inner != np.arange(inner)).any() or not alike:
             raise Unwritable(np.unique(ids), _ids(terms))
-        power, scales = self._powers(self.base[group], powers[0], -1)
-        return Axis(self.base[group].name, power, scales=scales, over=self.base[outer].name)
+        name, power, scales = self._powers(self.base[group], powers[0], -1)
+        return Axis(name, power, scales=scales, over=self.base[outer].name)
 
-    def _powers(self, base: _Space, powers: "_Powers", formal: int) -> tuple[int, tuple[Scale, ...]]:
-        """Power of the own scale, and all others."""
-        scales: list[Scale] = []
-        power = 0 if base.size_first is not None or base.sign_first is not None else formal
-        for space, size, sign in powers.values():
-            entries = _scales_of(space, size, sign, formal if space is base else size or 1)
-            if space is base and entries and entries[0].part == "all":
-                power, entries = entries[0].power, entries[1:]
-            scales += entries
-        return power, tuple(scales)
+    def _powers(self, base: _Space, powers: "_Powers", formal: int) -> tuple[str, int, tuple[Scale, ...]]:
+        """The space whose scale comes first, its power, and all further scales."""
+        found = sorted(powers.values(), key=lambda item: (item[0] is not base, item[0].clock, item[0].name))
+        scales = [
+            entry
+            for space, size, sign in found
+            for entry in _scales_of(space, size, sign, formal if space is base else size or 1)
+        ]
+        alike = {space.name for space in self.spaces if space.group == base.group}
+        for entry in scales:
+            if entry.part == "all" and entry.space in alike:
+                rest = tuple(other for other in scales if other is not entry)
+                return entry.space, entry.power, rest
+        return base.name, 0 if base.size_first is not None or base.sign_first is not None else formal, tuple(scales)
 
     def _powers_at(self, terms: list[Term], place: int, neuron: int) -> "_Powers":
         """The scales at one entry: powers of magnitude and sign, by space."""
@@ -384,10 +401,8 @@ def write(store: Store, neurons: Neurons, leaves: dict[str, Value], offsets: dic
             axes: list[Axis | Joined] = [Axis(None, 0, size) for size in shape]
         else:
             axes = [writer.axis(leaf, dim) for dim in range(len(shape))]
-            if name in offsets and isinstance(axes[0], Axis) and axes[0].space in {s.name for s in writer.spaces}:
-                axis = axes[0]
-                if axis.power == 2 or any(scale.power == 2 for scale in axis.scales):
-                    axes = [Axis(axis.space, axis.power, axis.repeat, axis.times, axis.scales, index=axis.index, offset=offsets[name])]  # noqa: E501
+            if name in offsets and axes[0].parts[0].space is not None:
+                axes = [_with_offset(axis, offsets[name]) for axis in axes]
         params.append((name, tuple(axes)))
     used = {
         space
@@ -398,3 +413,12 @@ def write(store: Store, neurons: Neurons, leaves: dict[str, Value], offsets: dic
         if space is not None
     }
     return SymmetrySpec(writer.neuron_spaces(used), tuple(params))
+
+
+def _with_offset(axis: Axis | Joined, offset: float) -> Axis | Joined:
+    """``axis`` with ``offset`` where it is scaled."""
+    parts = tuple(
+        replace(part, offset=offset) if part.power == 2 or any(scale.power == 2 for scale in part.scales) else part
+        for part in axis.parts
+    )
+    return parts[0] if isinstance(axis, Axis) else Joined(parts)
