@@ -149,6 +149,7 @@ def equate(store: Store, x: tuple[Term, ...], y: tuple[Term, ...]) -> None:
 
 def meet(store: Store, x: Value, y: Value) -> tuple[Field, ...]:
     """Units of a tensor whose entries depend on those of ``x`` and ``y`` at the same place."""
+    x, y = _told(store, x, y), _told(store, y, x)
     for one, other in ((x, y), (y, x)):
         for label in one.fields:
             open_dims = tuple(
@@ -169,6 +170,19 @@ def meet(store: Store, x: Value, y: Value) -> tuple[Field, ...]:
             ids = kept[k].ids
             kept[k] = replace(kept[k], ids=np.where(ids == ZERO, label.ids, ids) if (ids == ZERO).any() else ids)
     return tuple(kept)
+
+
+def _told(store: Store, x: Value, y: Value) -> Value:
+    """``x`` with units of their own for copies of one unit, where ``y`` tells these apart."""
+
+    def fine(label: Field) -> Field:
+        if not label.copied or not any(set(o.dims) & set(label.dims) and o.dims != label.dims for o in y.fields):
+            return label
+        units = Field(store.units(label.ids.size).reshape(label.ids.shape), label.home)
+        store.block(units.ids, label.ids)
+        return units
+
+    return replace(x, fields=tuple(fine(label) for label in x.fields))
 
 
 def _covers(other: Field, label: Field) -> bool:

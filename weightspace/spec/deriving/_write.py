@@ -351,7 +351,7 @@ class Writer:
         return found
 
 
-_NO_SPACE = _Space(-1, 0)
+_NO_SPACE = _Space(-(10**12), 0)
 _Powers = dict[str, tuple[_Space, int, int]]
 
 
