@@ -96,8 +96,11 @@ def let_pass(store: Store, x: Value, what: Passing) -> Value:
         store.relate(*(Power(term.ids, 0, term.sign) for term in x.terms))
     terms: list[Term] = []
     for term in x.terms:
-        size = 0 if what.size is None else term.size * what.size
-        sign = 0 if what.sign is None else term.sign * what.sign
+        # What is 1 in all is kept, so that writing in place leaves the labels of other names as they are.
+        size = term.size if what.size is None else term.size * what.size
+        sign = term.sign if what.sign is None else term.sign * what.sign
+        if what.size is what.sign is None:
+            continue
         if size or sign:
             terms.append(replace(term, size=size, sign=sign))
     return replace(x, terms=tuple(terms), param=False)

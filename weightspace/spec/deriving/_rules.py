@@ -251,13 +251,13 @@ def pad(walk: Walk, call: Call) -> Result:
     widths = [(0, 0)] * ndim
     for k in range(0, len(sizes), 2):
         widths[ndim - 1 - k // 2] = (sizes[k], sizes[k + 1])
-    if any(min(width) < 0 for width in widths):
-        raise Refused("it cuts by negative padding")
-
     def padded(label: Field | Term) -> np.ndarray:
         ids = label.ids
         here = [width if ids.shape[dim] > 1 else (0, 0) for dim, width in enumerate(widths)]
-        return np.pad(ids, here, constant_values=FIXED if value else ZERO)
+        for dim, (before, after) in enumerate(here):
+            ids = ids.take(range(max(0, -before), ids.shape[dim] - max(0, -after)), dim)  # negative padding cuts
+        wide = [(max(0, before), max(0, after)) for before, after in here]
+        return np.pad(ids, wide, constant_values=FIXED if value else ZERO)
 
     return replace(
         x,

@@ -8,8 +8,10 @@ from torch import Tensor
 from torch.fx import Node
 
 from ..._errors import SpecError
+from .._activations import composites
 from .._trace import Trace
 from .._values import Call, Param, Refused, shape_of
+from ._pointwise import Passing, let_pass
 from ._store import Store
 from ._value import Field, Term, Value
 
@@ -39,6 +41,7 @@ class Walk:
     leaves: dict[str, Value] = field(default_factory=dict)
     offsets: dict[str, float] = field(default_factory=dict)
     order: dict[Node, int] = field(default_factory=dict)
+    composites: dict[Node, tuple[str, Node]] = field(default_factory=dict)
 
     def run(self) -> None:
         """Reads all operators, and fixes what is returned.
@@ -46,6 +49,7 @@ class Walk:
         Raises:
             SpecError: at an operator that cannot be read, unless ``pin``.
         """
+        self.composites = composites(self.traced.calls[0].node.graph) if self.traced.calls else {}
         self.order = {call.node: index for index, call in enumerate(self.traced.calls)}
         for call in self.traced.calls:
             self.store.clock += 1
@@ -135,7 +139,7 @@ class Walk:
     def _is_moved(self, node: Node) -> bool:
         found = self.values.get(node)
         if found is None and node in self.traced.params:
-            return self.traced.params[node].floating
+            return self.leaf(self.traced.params[node]).moved
         return any(part.moved for part in (found if isinstance(found, tuple) else [found] if found else []))
 
     def _read(self, call: Call) -> Result:
@@ -147,16 +151,23 @@ class Walk:
                 self.leaf(self.traced.params[node])
         moved = any(self._is_moved(node) for node in call.operands)
         rule = self.rules.get(call.name)
+        if call.node in self.composites:
+            # The parts of a composite have no reader but the last one, which stands for the whole.
+            name, operand = self.composites[call.node]
+            assert name in ("softsign", "tanhshrink"), "both are odd"
+            return let_pass(self.store, self.value(operand), Passing(None, 1))
         if not moved and (rule is None or not isinstance(val, Tensor) or not val.is_floating_point()):
             return self._unlabelled(call)
         if rule is None:
             raise Refused(NO_RULE.get(call.name, "no rule says what it does to hidden neurons"))
-        self._check_write(call)
         for part in [val] if isinstance(val, Tensor) else []:
             if part.is_complex():
                 raise Refused("its result is complex")
+        before = self.value(call.first) if call.writes and call.writes[0] != "out" else None
         result = rule(self, call)
         if call.writes:
+            if before is None or not isinstance(result, Value) or not _same_labels(before, result):
+                self._check_write(call)
             self._rewrite(call, result)
         for part in result if isinstance(result, tuple) else [result]:
             for label in part.fields:
@@ -193,7 +204,7 @@ class Walk:
                     queue.append(other)
         same = self._same_tensor(written[0])
         for node in seen - same:
-            if any(self.order.get(user, here + 1) > here or user.op == "output" for user in node.users if user in self.order or user.op == "output"):
+            if any(user.op == "output" or self.order.get(user, -1) > here for user in node.users):
                 raise Refused("it writes to a tensor in place")
         if any(node in self.traced.params or node.op == "placeholder" for node in seen) and any(
             self._is_moved(node) for node in call.operands
@@ -215,6 +226,15 @@ class Walk:
             self.values[node] = result
 
 
+def _same_labels(x: Value, y: Value) -> bool:
+    """Whether all names of a tensor keep their labels when ``x`` becomes ``y``."""
+    fields = len(x.fields) == len(y.fields) and all(a.ids is b.ids for a, b in zip(x.fields, y.fields, strict=True))
+    terms = len(x.terms) == len(y.terms) and all(
+        a.ids is b.ids and (a.size, a.sign) == (b.size, b.sign) for a, b in zip(x.terms, y.terms, strict=True)
+    )
+    return fields and terms and not x.param and x.moved and x.zero == y.zero
+
+
 def _is_view(node: object) -> bool:
     """Whether the node gives another name to the memory of its first operand."""
     if not isinstance(node, Node) or node.op != "call_function":
@@ -222,7 +242,7 @@ def _is_view(node: object) -> bool:
     schema = getattr(node.target, "_schema", None)
     if schema is None:
         return Call.of(node).name == "getitem"
-    return any(ret.alias_info is not None for ret in schema.returns)
+    return any(ret.alias_info is not None for ret in schema.returns) and not Call.of(node).writes
 
 
 def message(place: str, what: str) -> str:

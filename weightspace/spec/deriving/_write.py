@@ -385,7 +385,7 @@ def _pattern(index: Ids, size: int) -> tuple[int, int, Ids | None]:
     """Consecutive entries per neuron, repetitions of the whole, or the neuron of each entry if neither tells."""
     if len(index) % size == 0:
         per = len(index) // size
-        for repeat in range(1, per + 1):
+        for repeat in range(per, 0, -1):
             if per % repeat == 0 and (index == np.tile(np.repeat(np.arange(size), repeat), per // repeat)).all():
                 return repeat, per // repeat, None
     return 1, 1, index
