@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from .gauge import Element as Element
     from .gauge import act as act
     from .gauge import compose as compose
+    from .gauge import derive as derive
     from .gauge import identity as identity
     from .gauge import inverse as inverse
     from .gauge import same_function as same_function
     from .gauge import sample as sample
     from .spec import SymmetrySpec as SymmetrySpec
-    from .spec import derive as derive
     from .spec import parse as parse
     from .spec import to_text as to_text
 
@@ -54,7 +54,7 @@ _HOME = {
     "same_function": "gauge",
     "sample": "gauge",
     "SymmetrySpec": "spec",
-    "derive": "spec",
+    "derive": "gauge",
     "parse": "spec",
     "to_text": "spec",
 }

@@ -15,3 +15,4 @@ from ._spec import num_parameters as num_parameters
 from ._text import axis_text as axis_text
 from ._text import parse as parse
 from ._text import to_text as to_text
+from .deriving._pointwise import scale_group as scale_group

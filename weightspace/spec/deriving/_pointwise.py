@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..._errors import SpecError
+from .._spec import ScaleName
 from ._store import FIXED, ZERO, Ids, Power, Store
 from ._value import Term, Value, relabel
 
@@ -43,6 +45,31 @@ def passing(function: Callable[[Tensor], Tensor]) -> Passing:
     assert mirrored is not None, "it was called before"
     sign = next((power for power in (1, 0) if _close(mirrored, plain * (-1) ** power)), None)
     return Passing(size, sign, zero=bool(plain[len(_SIZES)] == 0))
+
+
+def scale_group(function: Callable[[Tensor], Tensor]) -> ScaleName:
+    """The scale group that an activation lets pass, by trying it: ``act(s z) = s act(z)`` for every ``s`` in it.
+
+    Args:
+        function: Maps a tensor to one of the same shape, entry by entry. Called on float64 numbers of both signs
+            from 1e-3 to 1e3 and on zero, so an activation that changes its form only outside is taken for another.
+
+    Raises:
+        SpecError: if the result has another shape, is not made of numbers, or the call fails.
+
+    Source: Kalogeropoulos et al. 2024, arXiv:2406.10685, Prop. 4.1.
+    """
+    points = torch.linspace(-1, 1, 5, dtype=torch.float64)
+    found = _call(function, points)
+    if found is None or found.shape != points.shape:
+        raise SpecError(
+            f"{function!r} does not map a float64 tensor to one of its shape, so it is no activation. "
+            "Type: ws.spec.scale_group(torch.relu)."
+        )
+    what = passing(function)
+    if what.size == 1:
+        return "nonzero" if what.sign == 1 else "positive"
+    return "sign" if what.sign == 1 else "trivial"
 
 
 def _is_homogeneous(function: Callable[[Tensor], Tensor], points: Tensor, plain: Tensor, degree: int) -> bool:

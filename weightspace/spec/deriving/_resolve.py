@@ -180,7 +180,7 @@ def _colors(store: Store, of_unit: Ids, num: int, blocks: list[tuple[Ids, Ids]],
     return np.unique(colors, return_inverse=True)[1].ravel()
 
 
-def _mix(a: Ids, b: Ids) -> Ids:
+def _mix(a: Ids | np.int64, b: Ids) -> Ids:
     """A number that depends on both, as if at random (splitmix64)."""
     with np.errstate(over="ignore"):
         x = np.asarray(a, np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.asarray(b).astype(np.uint64)

@@ -1,0 +1,100 @@
+"""``derive`` with a proof: the symmetry that was found is tried on the network before it is returned."""
+
+import copy
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor, nn
+
+from .._errors import SpecError
+from ..spec import SymmetrySpec
+from ..spec import derive as derive_unverified
+from ._act import act
+from ._element import sample
+from ._verify import same_function
+
+if TYPE_CHECKING:
+    Network = nn.Module
+    Example = Tensor | tuple[Tensor, ...]
+    OnUnknown = Literal["refuse", "pin"]
+else:
+    Network = Example = OnUnknown = object
+
+_LIMIT = 50_000_000
+"""Parameters up to which a float64 copy of the network is made."""
+
+
+def derive(module: Network, example: Example, *, on_unknown: OnUnknown = "refuse", verify: bool = True) -> SymmetrySpec:
+    """The symmetry of a network: which neurons may be permuted and rescaled together, proven on the network.
+
+    See :func:`weightspace.spec.derive` for what is read and how spaces are named. The largest group of
+    permutations and scales that the reading can show to act is returned, never a wrong one: with ``verify`` two
+    random elements are applied to a float64 copy of the network with random parameters (trained ones may hide
+    an error: zero biases, equal gains), and the outputs must stay.
+
+    Args:
+        module: The network, on any device; left as it was. On ``meta`` there is nothing to try, so nothing is.
+        example: Its input, or a tuple of its inputs; only shapes and types matter, and integers are used as
+            they are.
+        on_unknown: ``"refuse"`` or ``"pin"``: see :func:`weightspace.spec.derive`.
+        verify: Whether to try the symmetry. Two forward passes for each of two elements.
+
+    Raises:
+        SpecError: naming operation, place and the way on, if a part cannot be read; if the outputs change.
+    """
+    spec = derive_unverified(module, example, on_unknown=on_unknown)
+    args = example if isinstance(example, tuple) else (example,)
+    state = module.state_dict()
+    if verify and spec.free and not any(value.is_meta for value in (*state.values(), *args)):
+        gap, limit = _gap(module, spec, args)
+        if not gap <= limit:
+            raise SpecError(
+                f"the symmetry read off {type(module).__name__} changes its outputs by {gap:.2g} of their size, so "
+                "this network does something that was read wrongly. Please report it; until then leave the part out: "
+                "derive a smaller network, or write the spec by hand and type ws.parse(text)."
+            )
+    return spec
+
+
+def _gap(module: nn.Module, spec: SymmetrySpec, args: tuple[Tensor, ...]) -> tuple[float, float]:
+    """Largest relative change of the outputs, and what rounding explains."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        if sum(value.numel() for value in module.state_dict().values()) <= _LIMIT:
+            try:
+                net = copy.deepcopy(module).double().eval()
+                inputs = tuple(_noise(arg) if arg.is_floating_point() else arg for arg in args)
+                net.load_state_dict(_random_state(net))
+                with torch.no_grad():
+                    net(*(arg.clone() for arg in inputs))
+                return _largest(net, spec, inputs), 1e-6
+            except (RuntimeError, TypeError, ValueError):
+                pass  # not every network runs in float64, or can be copied
+        return _largest(module, spec, args), 1e-2
+
+
+def _largest(net: nn.Module, spec: SymmetrySpec, args: tuple[Tensor, ...]) -> float:
+    params = {name: value.detach() for name, value in net.state_dict().items()}
+    gaps = [same_function(net, act(sample(spec, seed, max_scale=2.0), params, spec), args) for seed in (0, 1)]
+    return float(torch.tensor(gaps).max())
+
+
+def _noise(arg: Tensor) -> Tensor:
+    return torch.randn(arg.shape, dtype=torch.float64).to(arg.device)
+
+
+def _random_state(net: nn.Module) -> dict[str, Tensor]:
+    """Parameters without special values; variances positive, other buffers as they are."""
+    learned = {name for name, _ in net.named_parameters(remove_duplicate=False)}
+    state = {}
+    for name, value in net.state_dict().items():
+        if not value.is_floating_point():
+            state[name] = value
+        elif name.endswith("running_var"):
+            state[name] = torch.rand_like(value) + 0.5
+        elif name in learned or name.endswith("running_mean"):
+            fan_in = max(1, value[0].numel()) if value.ndim > 1 else 4
+            state[name] = torch.randn_like(value) * fan_in**-0.5
+        else:
+            state[name] = value
+    return state
