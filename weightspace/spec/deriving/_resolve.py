@@ -168,6 +168,11 @@ def _colors(store: Store, of_unit: Ids, num: int, blocks: list[tuple[Ids, Ids]],
     for roles, units in store.roles:
         pairs, counts = np.unique(np.stack([roles, of_unit[units]]), axis=1, return_counts=True)
         np.add.at(colors, pairs[1], _mix(names[pairs[0]], counts))
+    # Axes of size 1 that no tensor depends on play no role: they are not each other's.
+    first = np.full(num, store.num_units)
+    np.minimum.at(first, of_unit, np.arange(store.num_units))
+    starts = np.array([start for start, _ in store.born])
+    colors += draw(len(starts) + 1)[np.searchsorted(starts, first, side="right")]
     colors += scales.kind
     events = draw(2 * len(blocks) + 1)
     distinct = -1

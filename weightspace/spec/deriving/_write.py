@@ -47,6 +47,7 @@ class Writer:
     of_sign: dict[int, _Space] = field(default_factory=dict)
     fixed: dict[int, str] = field(default_factory=dict)  # name of a group that nothing acts on
     fixed_sizes: dict[str, int] = field(default_factory=dict)
+    tables: dict[str, Ids] = field(default_factory=dict)  # index of the space of each class
     owners: dict[int, Ids] = field(default_factory=dict)  # owner of each class, by part
 
     def __post_init__(self) -> None:
@@ -234,7 +235,7 @@ class Writer:
         units = label.ids.ravel()
         neurons = self.neurons.of_unit[units]
         groups, index = self.neurons.place[neurons].T
-        powers = [self._powers_at(terms, place, neuron) for place, neuron in enumerate(neurons.tolist())]
+        powers = self._powers_along(terms, neurons)
         unnamed = all(group not in self.base and group not in self.fixed for group in np.unique(groups).tolist())
         if unnamed and not any(powers):
             return Axis(None, 0, size)
@@ -262,6 +263,11 @@ class Writer:
                 continue
             if self.neurons.groups[group].ordered:
                 continue
+            here = groups == group
+            if len({id(powers[k]) for k in np.flatnonzero(here).tolist()}) == 1:
+                counts = np.bincount(index[here], minlength=len(self.neurons.groups[group].neurons))
+                if (counts == counts[0]).all():
+                    continue
             lines: dict[int, list[_Powers]] = {}
             for place in np.flatnonzero(groups == group).tolist():
                 lines.setdefault(int(index[place]), []).append(powers[place])
@@ -298,7 +304,7 @@ class Writer:
         groups, index = np.moveaxis(self.neurons.place[neurons], -1, 0)
         group = int(groups[0, 0])
         flat = [Term(table(term.ids).reshape(-1), term.size, term.sign) for term in terms]
-        powers = [self._powers_at(flat, place, neuron) for place, neuron in enumerate(neurons.ravel().tolist())]
+        powers = self._powers_along(flat, neurons.ravel())
         held = all(self.neurons.stays(self.neurons.groups[each]) for each in np.unique(groups).tolist())
         if held and not any(powers):
             return Axis(None, 0, leaf.shape[dim])
@@ -326,6 +332,44 @@ class Writer:
                 rest = tuple(other for other in scales if other is not entry)
                 return entry.space, entry.power, rest
         return base.name, 0 if base.size_first is not None or base.sign_first is not None else formal, tuple(scales)
+
+    def _powers_along(self, terms: list[Term], neurons: Ids) -> "list[_Powers]":
+        """The scales at every entry of an axis; equal ones are one object where a single free scale acts."""
+        if len(terms) == 1:
+            ids = terms[0].ids.ravel()
+            columns = [self._simple(which, ids, neurons) for which in ("size", "sign")] if (ids >= 0).all() else [None]
+            if all(column is not None for column in columns):
+                keys = np.stack([row for column in columns if column is not None for row in column])
+                unique, inverse = np.unique(keys, axis=1, return_inverse=True)
+                made: list[_Powers] = []
+                for size_space, turned, sign_space, _ in unique.T.tolist():
+                    found: _Powers = {}
+                    if size_space >= 0 and terms[0].size:
+                        space = self.spaces[size_space]
+                        found[space.name] = (space, turned * terms[0].size, 0)
+                    if sign_space >= 0 and terms[0].sign:
+                        space = self.spaces[sign_space]
+                        found[space.name] = (space, found.get(space.name, (space, 0, 0))[1], 1)
+                    made.append(found)
+                return [made[k] for k in inverse.ravel().tolist()]
+        return [self._powers_at(terms, place, neuron) for place, neuron in enumerate(neurons.tolist())]
+
+    def _simple(self, which: str, ids: Ids, neurons: Ids) -> Ids | None:
+        """Index of the space and power of one scale at each entry, if it is free or 1 and the neuron's own."""
+        part: Part = getattr(self.neurons.scales, which)
+        if which not in self.tables:
+            table = self.of_size if which == "size" else self.of_sign
+            numbers = {id(space): k for k, space in enumerate(self.spaces)}
+            spaces = np.full(len(part.first), -2)  # made of others
+            for name, space in table.items():
+                spaces[name] = numbers[id(space)]
+            spaces[[name for name, made in part.made_of.items() if not made]] = -1
+            self.tables[which] = spaces
+        classes = part.classes[ids]
+        spaces = self.tables[which][classes]
+        if (spaces == -2).any() or ((spaces >= 0) & (self.owners[id(part)][classes] != neurons)).any():
+            return None
+        return np.stack([spaces, np.where(spaces >= 0, part.turned[ids], 0)])
 
     def _powers_at(self, terms: list[Term], place: int, neuron: int) -> "_Powers":
         """The scales at one entry: powers of magnitude and sign, by space."""
