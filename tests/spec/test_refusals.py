@@ -1,4 +1,4 @@
-"""What cannot be read is refused by name and place; pinned, the rest of the symmetry is still right."""
+"""What cannot be read is refused by name and place; pinned, the rest is still right, and so is all that is read."""
 
 import copy
 import logging
@@ -45,14 +45,14 @@ HIDDEN: dict[str, tuple[str, Middle]] = {
     "product with a constant": ("matmul", lambda _, h: h @ torch.eye(6, dtype=h.dtype).cumsum(0)),
     "constant linear": ("linear", lambda _, h: F.linear(h, torch.eye(6, dtype=h.dtype).cumsum(0))),
     "first neurons": ("slice", lambda _, h: F.pad(h[:, :3], (0, 3))),
-    "write to a neuron": ("select", lambda _, h: (h[:, 0].zero_(), h)[1]),
+    "write to a neuron": ("zero", lambda _, h: (h[:, 0].zero_(), h)[1]),
     "write to a view": ("slice", lambda _, h: (h[:, 2:].relu_(), h)[1]),
     "fill": ("fill", lambda _, h: (h.view(5, 6).fill_(0.5), h)[1]),
     "copy into a constant": ("copy", lambda net, h: (z := net.mask.repeat(5, 1), z.copy_(h), z)[2]),
     "write to an argument": ("tanh", lambda net, h: (z := net.mask.repeat(5, 1), torch.tanh(h, out=z), z)[2]),
     "add to a constant": ("add", lambda net, h: (z := net.mask.repeat(5, 1), z.add_(h), z)[2]),
     "groups of neurons": ("view", lambda _, h: h.view(-1, 2, 3).transpose(1, 2).flatten(1)),
-    "merged with the batch": ("reshape", lambda _, h: h.reshape(-1).roll(1).view(5, 6)),
+    "merged with the batch": ("roll", lambda _, h: h.reshape(-1).roll(1).view(5, 6)),
     "product with a weight": ("matmul", lambda net, h: h @ net.first.weight @ net.first.weight.T),
     "padded neurons": ("pad", lambda _, h: F.pad(h[:, None], (0, 1)).sum(1)[:, :6]),
     "hard sigmoid": ("hardsigmoid", lambda _, h: F.hardsigmoid(h)),
@@ -165,19 +165,38 @@ class Squares(nn.Bilinear):
         return super().forward(x, x)
 
 
-LATER = [
-    ("batch_norm", "'block.layer' (BatchNorm1d)", around(nn.BatchNorm1d(4)), noise(5, 3)),
-    ("group_norm", "'block.layer' (GroupNorm)", around(nn.GroupNorm(2, 4)), noise(5, 3)),
-    ("prelu", "'block.layer' (PReLU)", around(nn.PReLU(4)), noise(5, 3)),
-    ("softmax", "'block.layer' (Softmax)", around(nn.Softmax(1)), noise(5, 3)),
-    ("gru", "GRU", nn.GRU(3, 4), noise(5, 2, 3)),
-    ("embedding", "'0' (Embedding)", nn.Sequential(nn.Embedding(7, 4), nn.Linear(4, 2)), torch.arange(5)),
-    ("conv_transpose2d", "'0' (ConvTranspose2d)", nn.Sequential(nn.ConvTranspose2d(2, 4, 3)), noise(1, 2, 5, 5)),
-    ("conv2d", "'0' (Conv2d)", nn.Sequential(nn.Conv2d(4, 4, 3, groups=2), nn.Conv2d(4, 2, 1)), noise(1, 4, 5, 5)),
-    ("_weight_norm", "parametrizations", nn.Sequential(weight_norm(nn.Linear(3, 4)), nn.Linear(4, 2)), noise(5, 3)),
-    ("bilinear", "'0' (Squares)", nn.Sequential(Squares(3, 3, 4), nn.Linear(4, 2)), noise(5, 3)),
-    ("unflatten", "(MultiheadAttention)", nn.TransformerEncoderLayer(4, 2, 8, batch_first=True), noise(2, 3, 4)),
-]
+LAYERS = {
+    "batch norm": (around(nn.BatchNorm1d(4)), noise(5, 3)),
+    "group norm": (around(nn.GroupNorm(2, 4)), noise(5, 3)),
+    "prelu": (around(nn.PReLU(4)), noise(5, 3)),
+    "softmax": (around(nn.Softmax(1)), noise(5, 3)),
+    "embedding": (nn.Sequential(nn.Embedding(7, 4), nn.Linear(4, 2)), torch.arange(5)),
+    "transposed convolution": (nn.Sequential(nn.ConvTranspose2d(2, 4, 3)), noise(1, 2, 5, 5)),
+    "grouped": (nn.Sequential(nn.Conv2d(4, 4, 3, groups=2), nn.Conv2d(4, 2, 1)), noise(1, 4, 5, 5)),
+    "weight norm": (nn.Sequential(weight_norm(nn.Linear(3, 4)), nn.Linear(4, 2)), noise(5, 3)),
+    "bilinear": (nn.Sequential(Squares(3, 3, 4), nn.Linear(4, 2)), noise(5, 3)),
+    "transformer layer": (nn.TransformerEncoderLayer(4, 2, 8, batch_first=True), noise(2, 3, 4)),
+}
+UNREAD = {
+    "rounding division",
+    "cast to integers",
+    "complex factor",
+    "bits",
+    "noise",
+    "sorted",
+    "write to a neuron",
+    "fill",
+    "copy into a constant",
+    "write to an argument",
+    "merged with the batch",
+    "channels last pooling",
+    "pooled positions",
+    "unpooling",
+    "captured by a constant",
+    "changed in place",
+    "returned",
+}
+"""Cases of the tables above that are refused; the others are read."""
 
 
 def assert_refused_then_pinned(net: nn.Module, example: Tensor, *words: str) -> None:
@@ -189,31 +208,38 @@ def assert_refused_then_pinned(net: nn.Module, example: Tensor, *words: str) -> 
 
 
 @pytest.mark.parametrize("name", HIDDEN)
-def test_unknown_operations_on_neurons_are_refused_by_name(name: str) -> None:
+def test_operations_on_neurons_are_read_rightly_or_refused_by_name(name: str) -> None:
     operation, middle = HIDDEN[name]
     net = Dense(middle)
-    assert_refused_then_pinned(net, net.example(), f"calls {operation}", "Dense", "h0[6]")
+    if name in UNREAD:
+        assert_refused_then_pinned(net, net.example(), f"calls {operation}", "Dense")
+    else:
+        assert_preserved(net, derive(net, net.example()), net.example())
 
 
 @pytest.mark.parametrize("name", IMAGES)
-def test_operations_that_lose_the_channels_are_refused_by_name(name: str) -> None:
+def test_operations_on_channels_are_read_rightly_or_refused_by_name(name: str) -> None:
     net = image_net(name)
-    assert_refused_then_pinned(net, net.example(), f"calls {IMAGES[name][0]}", "h0[4]")
+    if name in UNREAD:
+        assert_refused_then_pinned(net, net.example(), f"calls {IMAGES[name][0]}")
+    else:
+        assert_preserved(net, derive(net, net.example()), net.example())
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
-def test_parameters_that_would_move_in_two_ways_are_refused(name: str) -> None:
+def test_parameters_with_several_readers_move_in_one_way_or_are_refused(name: str) -> None:
     words, net = PARAMETERS[name]
     example = noise(4, 4)
-    with pytest.raises(ws.SpecError, match=words):
-        derive(net, example)
-    spec = derive(net, example, on_unknown="pin")
+    if name in UNREAD:
+        with pytest.raises(ws.SpecError, match=words):
+            derive(net, example)
+    spec = derive(net, example, on_unknown="pin" if name in UNREAD else "refuse")
     assert list(spec.axes) == list(net.state_dict())
     # Copies, since some of these networks change their own weights; loading, since some parameters are tied.
     here, there = copy.deepcopy(net), copy.deepcopy(net)
     there.load_state_dict(ws.act(ws.sample(spec), dict(net.state_dict()), spec))
     with torch.no_grad():
-        torch.testing.assert_close(there(example), here(example), rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(there(example), here(example), rtol=1e-11, atol=1e-11)
 
 
 def test_dropout_that_stays_on_is_refused() -> None:
@@ -222,38 +248,31 @@ def test_dropout_that_stays_on_is_refused() -> None:
         derive(net, net.example())
 
 
-@pytest.mark.parametrize(("operation", "place", "net", "example"), LATER)
-def test_layers_of_later_versions_are_refused_with_their_place(
-    operation: str, place: str, net: nn.Module, example: Tensor
-) -> None:
-    assert_refused_then_pinned(net.double(), example, f"calls {operation}", place)
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_are_read(name: str) -> None:
+    net, example = LAYERS[name]
+    spec = derive(net.double(), example)
+    assert_preserved(net, spec, example)
+
+
+def test_recurrent_layers_are_refused_with_their_place_and_pinned() -> None:
+    assert_refused_then_pinned(nn.GRU(3, 4).double(), noise(5, 2, 3), "calls gru", "GRU", "recurrent networks")
 
 
 def test_pinning_leaves_the_other_spaces_free() -> None:
     net = nn.Sequential(
-        *(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 5), nn.LayerNorm(5), nn.Linear(5, 6), nn.ReLU(), nn.Linear(6, 2))
+        *(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 5), Sorted(), nn.Linear(5, 6), nn.ReLU(), nn.Linear(6, 2))
     ).double()
-    with pytest.raises(ws.SpecError, match=r"'3' \(LayerNorm\): it calls layer_norm on h1\[5\]; normalization layers"):
+    with pytest.raises(ws.SpecError, match=r"'3' \(Sorted\): it calls sort on hidden values of shape \[4, 5\]; it works"):
         derive(net, noise(4, 3))
     spec = derive(net, noise(4, 3), on_unknown="pin")
-    assert str(spec) == "in[3] | h0[4] S4 x sign | h1[5] | h2[6] S6 x positive | out[2]"
+    assert str(spec) == "in[3] | h0[4] S4 x sign | h1[5] | in1[5] | h2[6] S6 x positive | out[2]"
     assert_preserved(net, spec, noise(4, 3))
 
 
-def test_a_residual_network_pinned_keeps_the_neurons_inside_its_branches() -> None:
-    class Residual(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.stem, self.up, self.down, self.head = (nn.Linear(4, 4) for _ in range(4))
-
-        def forward(self, x: Tensor) -> Tensor:
-            h = self.stem(x)
-            return self.head(h + self.down(self.up(h).relu()))
-
-    net = Residual().double()
-    assert_refused_then_pinned(net, noise(3, 4), "calls add on h0[4], h2[4]", "residual connection")
-    spec = derive(net, noise(3, 4), on_unknown="pin")
-    assert str(spec) == "in[4] | h0[4] | h1[4] S4 x positive | h2[4] | out[4]"
+class Sorted(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.sort(-1)[0]
 
 
 class Branching(nn.Module):

@@ -47,11 +47,40 @@ def move(call: Call, x: Value) -> Value | tuple[Value, ...]:
             home = (homes.get(label.home) if label.home is not None else None) if label.ids.size == 1 else None
             if isinstance(label, Field):
                 again = label.copied or (ids.size > label.ids.size and _copies(call))
-                fields.append(replace(label, ids=ids, home=home, copied=again))
+                places = None
+                if ids.size > label.ids.size or (label.places is not None and label.places.shape == label.ids.shape):
+                    places = _places(run, call, x, label, ids, index)
+                fields.append(replace(label, ids=ids, home=home, copied=again, places=places))
             else:
                 terms.append(replace(label, ids=ids, home=home))
         values.append(Value(shape, tuple(fields), tuple(terms), x.origin, x.param, x.zero))
     return values[0] if isinstance(result, Tensor) else tuple(values)
+
+
+def _places(run: Callable[[Tensor], object], call: Call, x: Value, label: Field, ids: Ids, index: int) -> Ids | None:
+    """Which entry of its unit each entry is, as far as axis labels must agree on it.
+
+    Raises:
+        Refused: if the entries of two units come in different orders, so that the units cannot change places.
+    """
+    shape = tuple(1 if dim in label.dims else size for dim, size in enumerate(x.shape))
+    numbers = np.arange(int(np.prod(shape))).reshape(shape)
+    if label.places is not None and label.places.shape == label.ids.shape:
+        numbers = label.places * numbers.size + numbers
+    moved = _run(run, numbers, x.shape, call)[index]
+    for dim, size in enumerate(ids.shape):
+        if size == 1:
+            moved = moved.narrow(dim, 0, 1)
+    places = moved.numpy().reshape(ids.shape)
+    flat, mine = places.ravel(), ids.ravel()
+    order = np.argsort(mine, kind="stable")
+    order = order[mine[order] >= 0]
+    counts = np.unique(mine[order], return_counts=True)[1]
+    if len(counts) == 0 or (counts == 1).all():
+        return None
+    if (counts == counts[0]).all() and (flat[order].reshape(len(counts), -1) != flat[order[: counts[0]]]).any():
+        raise Refused("it brings the entries of different neurons into different orders")
+    return np.ascontiguousarray(places)
 
 
 def _copies(call: Call) -> bool:

@@ -15,12 +15,14 @@ class Field:
     """Units of a tensor's entries, of size 1 along the axes on which they do not depend.
 
     ``home`` is the axis of a field that has one unit only, where it is known. ``copied`` says that entries of one
-    unit are the same number, repeated, so that their readers may change places.
+    unit are the same number, repeated, so that their readers may change places. ``places`` numbers the entries of
+    each unit, where an axis holds several.
     """
 
     ids: Ids
     home: int | None = None
     copied: bool = False
+    places: Ids | None = None
 
     @property
     def dims(self) -> tuple[int, ...]:
