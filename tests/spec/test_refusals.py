@@ -263,7 +263,9 @@ def test_pinning_leaves_the_other_spaces_free() -> None:
     net = nn.Sequential(
         *(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 5), Sorted(), nn.Linear(5, 6), nn.ReLU(), nn.Linear(6, 2))
     ).double()
-    with pytest.raises(ws.SpecError, match=r"'3' \(Sorted\): it calls sort on hidden values of shape \[4, 5\]; it works"):
+    with pytest.raises(
+        ws.SpecError, match=r"'3' \(Sorted\): it calls sort on hidden values of shape \[4, 5\]; it works"
+    ):
         derive(net, noise(4, 3))
     spec = derive(net, noise(4, 3), on_unknown="pin")
     assert str(spec) == "in[3] | h0[4] S4 x sign | h1[5] | in1[5] | h2[6] S6 x positive | out[2]"

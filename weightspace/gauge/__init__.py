@@ -2,10 +2,10 @@
 
 from ._act import act as act
 from ._act import stack as stack
+from ._derive import derive as derive
 from ._dimension import Dimension as Dimension
 from ._dimension import SpaceDimension as SpaceDimension
 from ._dimension import dimension as dimension
-from ._derive import derive as derive
 from ._element import Element as Element
 from ._element import compose as compose
 from ._element import identity as identity

@@ -106,7 +106,9 @@ class SymmetrySpec:
                     + ("Give both one size." if word == "like" else f"Give it a multiple of {size}.")
                 )
         if space.along and not space.within:
-            raise SpecError(f"space {space.name!r} is along {space.along!r} within no other. Write 'within NAME' as well.")
+            raise SpecError(
+                f"space {space.name!r} is along {space.along!r} within no other. Write 'within NAME' as well."
+            )
         if space.like and (space.within or self.space[space.like].like):
             raise SpecError(
                 f"space {space.name!r} takes its permutation from {space.like!r}, so it has no blocks of its own and "

@@ -81,7 +81,9 @@ def trace(module: Network, example: Example) -> Trace:
     for spec in program.graph_signature.input_specs:
         learned = spec.kind == InputKind.PARAMETER
         if spec.target in state and (learned or spec.kind == InputKind.BUFFER):
-            params[inputs[spec.arg.name]] = Param(spec.target, learned, state[spec.target].is_floating_point(), state[spec.target].numel())
+            params[inputs[spec.arg.name]] = Param(
+                spec.target, learned, state[spec.target].is_floating_point(), state[spec.target].numel()
+            )
         elif learned:
             raise SpecError(
                 f"parameter {spec.target!r} of {type(module).__name__} is not in its state_dict under this name. "

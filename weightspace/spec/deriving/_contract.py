@@ -137,9 +137,9 @@ def by_group(store: Store, weight: Value, groups: int) -> Value:
         size = weight.shape[1]
         units = np.repeat(store.units(groups * size).reshape(groups, size), weight.shape[0] // groups, 0)
         units = units.reshape(*units.shape, *[1] * (len(weight.shape) - 2))
-        scales = np.repeat(
-            store.scales(units.reshape(groups, -1, size)[:, 0]), weight.shape[0] // groups, 0
-        ).reshape(units.shape)
+        scales = np.repeat(store.scales(units.reshape(groups, -1, size)[:, 0]), weight.shape[0] // groups, 0).reshape(
+            units.shape
+        )
         fields.append(Field(units))
         terms.append(Term(scales))
     return replace(weight, fields=tuple(fields), terms=tuple(terms))
@@ -157,7 +157,9 @@ def split(value: Value, dim: int, first: int) -> Value:
                 ids = ids.take([0], new)
         return ids
 
-    return _resized(value, parts, dim, (*value.shape[:dim], first, value.shape[dim] // first, *value.shape[dim + 1 :]), 1)
+    return _resized(
+        value, parts, dim, (*value.shape[:dim], first, value.shape[dim] // first, *value.shape[dim + 1 :]), 1
+    )
 
 
 def merge(value: Value, dim: int) -> Value:

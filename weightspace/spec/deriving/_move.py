@@ -7,18 +7,21 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.fx import Node
+from torch.fx.node import map_arg
 
 from .._values import Call, Refused, shape_of
 from ._store import FIXED, ZERO, Ids, Store
-from ._value import Field, Term, Value, equate, meet
+from ._value import Field, Term, Value, meet
 
-MOVES = frozenset(
-    """alias channel_shuffle chunk clone contiguous detach expand expand_as flatten flip lift_fresh_copy mT movedim
-    moveaxis narrow native_channel_shuffle numpy_T permute pixel_shuffle pixel_unshuffle ravel repeat repeat_interleave
-    reshape reshape_as roll rot90 select slice split split_with_sizes squeeze swapaxes swapdims t tensor_split tile to
-    _to_copy transpose type_as unbind unflatten unfold unsqueeze unsafe_chunk unsafe_split view view_as _unsafe_view
-    unsafe_split_with_sizes atleast_1d atleast_2d hsplit vsplit adjoint narrow_copy view_copy""".split()
-)
+_MOVES = """
+alias channel_shuffle chunk clone contiguous detach expand expand_as flatten flip lift_fresh_copy mT movedim
+moveaxis narrow native_channel_shuffle numpy_T permute pixel_shuffle pixel_unshuffle ravel repeat
+repeat_interleave reshape reshape_as roll rot90 select slice split split_with_sizes squeeze swapaxes swapdims
+t tensor_split tile to _to_copy transpose type_as unbind unflatten unfold unsqueeze unsafe_chunk unsafe_split
+view view_as _unsafe_view unsafe_split_with_sizes atleast_1d atleast_2d hsplit vsplit adjoint narrow_copy
+view_copy
+"""
+MOVES = frozenset(_MOVES.split())
 """Operators that only say where each entry of their first operand goes."""
 
 _SAME = frozenset(["alias", "clone", "contiguous", "detach", "lift_fresh_copy", "to", "_to_copy", "type_as"])
@@ -36,7 +39,7 @@ def move(call: Call, x: Value) -> Value | tuple[Value, ...]:
         return replace(x, shape=tuple(result.shape))
     shapes = [tuple(part.shape) for part in ([result] if isinstance(result, Tensor) else result)]
     run = _runner(call)
-    labels = [(label, _run(run, label.ids, x.shape, call)) for label in (*x.fields, *x.terms)]
+    labels = [(label, _run(run, label.ids, x.shape)) for label in (*x.fields, *x.terms)]
     homes = _homes(run, x, shapes[0]) if len(shapes) == 1 else {}
     values = []
     for index, shape in enumerate(shapes):
@@ -49,7 +52,7 @@ def move(call: Call, x: Value) -> Value | tuple[Value, ...]:
                 again = label.copied or (ids.size > label.ids.size and _copies(call))
                 places = None
                 if ids.size > label.ids.size or (label.places is not None and label.places.shape == label.ids.shape):
-                    places = _places(run, call, x, label, ids, index)
+                    places = _places(run, x, label, ids, index)
                 fields.append(replace(label, ids=ids, home=home, copied=again, places=places))
             else:
                 terms.append(replace(label, ids=ids, home=home))
@@ -57,7 +60,7 @@ def move(call: Call, x: Value) -> Value | tuple[Value, ...]:
     return values[0] if isinstance(result, Tensor) else tuple(values)
 
 
-def _places(run: Callable[[Tensor], object], call: Call, x: Value, label: Field, ids: Ids, index: int) -> Ids | None:
+def _places(run: Callable[[Tensor], object], x: Value, label: Field, ids: Ids, index: int) -> Ids | None:
     """Which entry of its unit each entry is, as far as axis labels must agree on it.
 
     Raises:
@@ -67,7 +70,7 @@ def _places(run: Callable[[Tensor], object], call: Call, x: Value, label: Field,
     numbers = np.arange(int(np.prod(shape))).reshape(shape)
     if label.places is not None and label.places.shape == label.ids.shape:
         numbers = label.places * numbers.size + numbers
-    moved = _run(run, numbers, x.shape, call)[index]
+    moved = _run(run, numbers, x.shape)[index]
     for dim, size in enumerate(ids.shape):
         if size == 1:
             moved = moved.narrow(dim, 0, 1)
@@ -100,14 +103,14 @@ def _runner(call: Call) -> Callable[[Tensor], object]:
         if call.name not in _LIKE:
             raise Refused("it reads positions from a tensor")
         return lambda ids: getattr(ids, _LIKE[call.name])(shape_of(args[0]))
-    args = torch.fx.node.map_arg(args, lambda node: node.meta["val"])
+    args = map_arg(args, lambda node: node.meta["val"])
     if call.name in ("view", "_unsafe_view", "view_copy"):
         return lambda ids: ids.reshape(tuple(shape_of(call.node)))  # labels may have to be copied where data need not
     assert callable(target), "only operators are called"
     return lambda ids: target(ids, *args, **kwargs)
 
 
-def _run(run: Callable[[Tensor], object], ids: Ids, shape: tuple[int, ...], call: Call) -> list[Tensor]:
+def _run(run: Callable[[Tensor], object], ids: Ids, shape: tuple[int, ...]) -> list[Tensor]:
     try:
         result = run(torch.from_numpy(np.array(ids, order="C")).expand(shape))
     except (RuntimeError, NotImplementedError, TypeError) as error:
@@ -150,11 +153,8 @@ def join(store: Store, values: Sequence[Value], dim: int, shape: tuple[int, ...]
     if any(label is not None for label in along):
         pieces = []
         for value, label in zip(values, along, strict=True):
-            if label is None:
-                ids = np.full([1] * len(shape), ZERO if value.zero else FIXED)
-            else:
-                ids = label.ids
-            pieces.append(ids)
+            none = np.full([1] * len(shape), ZERO if value.zero else FIXED)
+            pieces.append(none if label is None else label.ids)
         fields.append(Field(_concatenated(pieces, values, dim)))
     # The other axes: the same neurons in all pieces.
     first = next((value for value in values if not value.zero), values[0])
@@ -164,14 +164,14 @@ def join(store: Store, values: Sequence[Value], dim: int, shape: tuple[int, ...]
             sized = [replace(v, shape=(*v.shape[:dim], 1, *v.shape[dim + 1 :])) for v in flat]
             meet(store, *sized)
     fields += [label for label in first.fields if not label.at(dim)]
-    terms = _joined_terms(store, values, dim)
+    terms = _joined_terms(values, dim)
     params = all(value.param for value in values)
     origins = {value.origin for value in values}
     return Value(shape, tuple(fields), terms, origins.pop() if len(origins) == 1 else "", params, first.zero)
 
 
 def _concatenated(pieces: Sequence[Ids], values: Sequence[Value], dim: int) -> Ids:
-    full = [np.broadcast_shapes(*(ids.shape[:dim] + (1,) + ids.shape[dim + 1 :] for ids in pieces))] * len(pieces)
+    full = [np.broadcast_shapes(*((*ids.shape[:dim], 1, *ids.shape[dim + 1 :]) for ids in pieces))] * len(pieces)
     sized = [
         np.broadcast_to(ids, (*shape[:dim], value.shape[dim], *shape[dim + 1 :]))
         for ids, shape, value in zip(pieces, full, values, strict=True)
@@ -179,14 +179,14 @@ def _concatenated(pieces: Sequence[Ids], values: Sequence[Value], dim: int) -> I
     return np.concatenate(sized, dim)
 
 
-def _joined_terms(store: Store, values: Sequence[Value], dim: int) -> tuple[Term, ...]:
+def _joined_terms(values: Sequence[Value], dim: int) -> tuple[Term, ...]:
     """Terms of the pieces side by side; a factor of the whole must be that of every piece."""
     alive = [value for value in values if not value.zero]
     if len(alive) == 1 and len(values) > 1 and not any(t.ids.shape[dim] > 1 or t.at(dim) for t in alive[0].terms):
         return alive[0].terms
     shared = [[t for t in value.terms if not t.at(dim) and t.ids.size > 1] for value in alive]
-    same = all([(t.ids.tolist(), t.size, t.sign) for t in terms] == [(t.ids.tolist(), t.size, t.sign) for t in shared[0]]
-               for terms in shared)
+    written = [[(t.ids.tolist(), t.size, t.sign) for t in terms] for terms in shared]
+    same = all(one == written[0] for one in written)
     kept: tuple[Term, ...] = tuple(shared[0]) if same and shared else ()
     rows: dict[tuple[int, int, int], list[Ids]] = {}
     ndim = len(values[0].shape)
@@ -201,17 +201,7 @@ def _joined_terms(store: Store, values: Sequence[Value], dim: int) -> tuple[Term
                 continue
             key = (term.size, term.sign)
             counts[key] = counts.get(key, 0) + 1
-            row = rows.setdefault((*key, counts[key]), [
-                np.full([1] * ndim, ZERO if v.zero else FIXED) for v in values
-            ])
+            row = rows.setdefault((*key, counts[key]), [np.full([1] * ndim, ZERO if v.zero else FIXED) for v in values])
             row[index] = term.ids
-    joined = tuple(
-        Term(_concatenated(pieces, values, dim), size, sign) for (size, sign, _), pieces in rows.items()
-    )
+    joined = tuple(Term(_concatenated(pieces, values, dim), size, sign) for (size, sign, _), pieces in rows.items())
     return kept + joined
-
-
-def agree(store: Store, x: Value, y: Value) -> None:
-    """Two values have the same units and scales at every entry."""
-    meet(store, x, y)
-    equate(store, x.terms, y.terms)

@@ -10,9 +10,7 @@ from ._store import Power, Store
 from ._value import Term, Value, add, insert, meet, multiply, ranked, total
 
 
-def batch_norm(
-    store: Store, x: Value, gain: Value | None, shift: Value | None, mean: Value, var: Value
-) -> Value:
+def batch_norm(store: Store, x: Value, gain: Value | None, shift: Value | None, mean: Value, var: Value) -> Value:
     """Batch normalization by running statistics.
 
     The mean moves with the features, the variance with their square, ``s^2 (v + eps) - eps``: exact for every
@@ -88,4 +86,3 @@ def group_norm(store: Store, x: Value, groups: int, gain: Value | None, shift: V
 def instance_norm(store: Store, x: Value, gain: Value | None, shift: Value | None) -> Value:
     """Normalization of every channel by itself."""
     return affine(store, unscaled(store, x), gain, shift, tuple(range(len(x.shape) - 2)))
-

@@ -182,9 +182,7 @@ def _eliminate(product: Monomial, made_of: dict[int, Monomial], users: dict[int,
     _define(name, {other: -power * exponent for other, exponent in product.items()}, made_of, users, modulus)
 
 
-def _define(
-    name: int, made: Monomial, made_of: dict[int, Monomial], users: dict[int, set[int]], modulus: int
-) -> None:
+def _define(name: int, made: Monomial, made_of: dict[int, Monomial], users: dict[int, set[int]], modulus: int) -> None:
     made_of[name] = made = _reduced(made, modulus)
     for user in users.pop(name, set()):
         old = made_of[user]

@@ -86,7 +86,9 @@ class Value:
 def insert(value: Value, dims: Iterable[int]) -> Value:
     """``value`` with axes of size 1 inserted at ``dims`` of the result."""
     for dim in sorted(dims):
-        value = relabel(value, lambda ids, dim=dim: np.expand_dims(ids, dim), lambda home, dim=dim: home + (home >= dim))
+        value = relabel(
+            value, lambda ids, dim=dim: np.expand_dims(ids, dim), lambda home, dim=dim: home + (home >= dim)
+        )
         value = replace(value, shape=(*value.shape[:dim], 1, *value.shape[dim:]))
     return value
 

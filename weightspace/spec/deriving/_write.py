@@ -213,11 +213,21 @@ class Writer:
         within = self.base[group.within].name if group.within >= 0 else None
         if group.ordered and group.within >= 0 and size == len(self.neurons.groups[group.within].neurons):
             root = self.neurons.groups[group.within]
-            if not (root.within >= 0 and root.ordered and len(root.neurons) == len(self.neurons.groups[root.within].neurons)):
+            if not (
+                root.within >= 0 and root.ordered and len(root.neurons) == len(self.neurons.groups[root.within].neurons)
+            ):
                 return NeuronSpace(space.name, size, scale, like=within)
         along = self.base[group.along].name if group.along >= 0 else None
         ordered = group.ordered and size > 1
         return NeuronSpace(space.name, size, scale, within=within, along=along, ordered=ordered)
+
+    def _follows(self, group: Group) -> bool:
+        """Whether every neuron is its block's only one."""
+        return (
+            group.ordered
+            and group.within >= 0
+            and (len(group.neurons) == len(self.neurons.groups[group.within].neurons))
+        )
 
     # -- labels -------------------------------------------------------------------------------------------------
 
@@ -435,7 +445,14 @@ def _pattern(index: Ids, size: int) -> tuple[int, int, Ids | None]:
     return 1, 1, index
 
 
-def write(store: Store, neurons: Neurons, leaves: dict[str, Value], offsets: dict[str, float], shapes: dict[str, tuple[int, ...]], shared: dict[str, tuple[str, ...]]) -> SymmetrySpec:
+def write(
+    store: Store,
+    neurons: Neurons,
+    leaves: dict[str, Value],
+    offsets: dict[str, float],
+    shapes: dict[str, tuple[int, ...]],
+    shared: dict[str, tuple[str, ...]],
+) -> SymmetrySpec:
     """The spec of a network whose neurons are known."""
     writer = Writer(store, neurons)
     params = []

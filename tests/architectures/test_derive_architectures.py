@@ -1,0 +1,112 @@
+"""Derived specs of real kinds of networks: the function stays, and no scale is missed."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import weightspace as ws
+from weightspace.gauge import act, dimension, same_function, sample
+from weightspace.spec import Axis, Joined, SymmetrySpec, derive, parse, to_text
+
+from . import ARCHITECTURES, REFUSED
+from .oracle import random_state
+
+SMALLER = {
+    "attention_cosine": 13,  # lengths of queries and keys do not matter, one scale per head each
+    "attention_einsum": 11,  # a head and a coordinate lie on two axes
+    "gmlp": 7,  # one scale for a whole space
+    "set_transformer": 41,
+    "shufflenet": 42,  # channels shuffled between groups keep their places, and scales between groups
+    "swin": 85,  # merged patches
+    "weight_norm_mlp": 13,  # directions have no length
+}
+"""Where fewer scales are found than act, and how many."""
+UNREAD = {"instancenorm_running"}
+
+
+def moved(name: str) -> tuple[nn.Module, tuple[Tensor, ...], SymmetrySpec]:
+    """A network with random parameters, its inputs and its spec."""
+    entry = ARCHITECTURES[name]
+    net, example = entry.factory(), entry.example()
+    spec = derive(net, example)
+    net.load_state_dict(random_state(net, 1))
+    return net, example, spec
+
+
+def largest_change(net: nn.Module, example: tuple[Tensor, ...], spec: SymmetrySpec, num: int) -> float:
+    params = {name: value.detach() for name, value in net.state_dict().items()}
+    return max(same_function(net, act(sample(spec, seed), params, spec), example) for seed in range(num))
+
+
+@pytest.mark.parametrize("name", sorted(set(ARCHITECTURES) - UNREAD))
+def test_twenty_elements_keep_the_function_and_the_scales_are_all_that_act(name: str) -> None:
+    net, example, spec = moved(name)
+    assert largest_change(net, example, spec, 20) <= 1e-9
+    assert dimension(spec).scales == SMALLER.get(name, ARCHITECTURES[name].scales)
+    assert parse(to_text(spec)) == spec
+
+
+def damaged(spec: SymmetrySpec) -> SymmetrySpec | None:
+    """``spec`` with the label of one moved axis taken away."""
+    for index in reversed(range(len(spec.params))):
+        name, axes = spec.params[index]
+        for dim, axis in enumerate(axes):
+            if any(part.space is not None and _moves(spec, part) for part in axis.parts):
+                size = spec.shape(name)[dim]
+                changed = (*axes[:dim], Axis(None, 0, size), *axes[dim + 1 :])
+                if any(part.over for other in changed for part in other.parts):
+                    continue  # its block would be named by no axis
+                return replace(spec, params=(*spec.params[:index], (name, changed), *spec.params[index + 1 :]))
+    return None
+
+
+def _moves(spec: SymmetrySpec, part: Axis) -> bool:
+    space = spec.space[part.space or ""]
+    return not space.fixed and space.size > 1 and not space.ordered and part.over is None
+
+
+@pytest.mark.parametrize("name", sorted(set(ARCHITECTURES) - UNREAD))
+def test_a_damaged_spec_is_caught(name: str) -> None:
+    net, example, spec = moved(name)
+    wrong = damaged(spec)
+    if wrong is not None:
+        assert largest_change(net, example, wrong, 2) > 1e-6
+    else:
+        assert all(space.fixed or space.ordered or space.size == 1 for space in spec.spaces)
+
+
+@pytest.mark.parametrize("name", sorted(set(REFUSED) - {"product_of_weights", "hypernetwork"}))
+def test_what_cannot_be_read_is_refused_by_name_with_the_way_on(name: str) -> None:
+    entry = REFUSED[name]
+    with pytest.raises(ws.SpecError, match=f"(?i){entry.names}"):
+        derive(entry.factory(), entry.example())
+
+
+@pytest.mark.parametrize("name", ["product_of_weights", "hypernetwork"])
+def test_computed_weights_are_read(name: str) -> None:
+    entry = REFUSED[name]
+    net = entry.factory()
+    assert largest_change(net, entry.example(), derive(net, entry.example()), 20) <= 1e-9
+
+
+def test_elements_of_rich_specs_form_a_group() -> None:
+    for name in ("vit", "llama", "resnext", "densenet_block", "attention_qk_norm"):
+        net, _, spec = moved(name)
+        assert any(space.like or space.within for space in spec.spaces)
+        params = {key: value.detach() for key, value in net.state_dict().items()}
+        g, h = sample(spec, 1), sample(spec, 2)
+        step = act(g, act(h, params, spec), spec)
+        both = act(ws.compose(g, h), params, spec)
+        back = act(ws.inverse(g), act(g, params, spec), spec)
+        for key in params:
+            torch.testing.assert_close(step[key], both[key], rtol=1e-9, atol=1e-9)
+            torch.testing.assert_close(back[key], params[key], rtol=1e-9, atol=1e-9)
+
+
+def test_joined_axes_print_with_a_plus() -> None:
+    spec = moved("densenet_block")[2]
+    joined = [axis for _, axes in spec.params for axis in axes if isinstance(axis, Joined)]
+    assert joined
+    assert any("+" in line for line in to_text(spec).splitlines())

@@ -1,0 +1,177 @@
+"""Rules of operators that work along axes: sums, pooling, padding, concatenation, selection."""
+
+from dataclasses import replace
+
+import numpy as np
+from torch import Tensor
+
+from .._values import Call, Refused, shape_of
+from ._move import MOVES, join, move
+from ._pointwise import Passing, let_pass, unscaled
+from ._registry import made, rule
+from ._store import FIXED, ZERO
+from ._value import Field, Term, Value, drop, insert, settle, total
+from ._walk import Result, Walk
+
+
+def _dims(call: Call, ndim: int) -> tuple[int, ...]:
+    dims = call.args.get("dim")
+    dims = [dims] if isinstance(dims, int) else list(dims or range(ndim))
+    return tuple(sorted(dim % ndim for dim in dims))
+
+
+_REDUCTIONS = {
+    "sum": Passing(1, 1), "mean": Passing(1, 1), "nansum": Passing(1, 1), "amax": Passing(1, None),
+    "amin": Passing(1, None), "max": Passing(1, None), "min": Passing(1, None), "median": Passing(1, None),
+    "linalg_vector_norm": Passing(1, 0), "norm": Passing(1, 0), "std": Passing(1, 0), "var": Passing(2, 0),
+    "logsumexp": Passing(None, None), "prod": Passing(None, None),
+}  # fmt: skip
+
+
+@rule(" ".join(_REDUCTIONS))
+def reduce(walk: Walk, call: Call) -> Result:
+    if call.overload in ("other", "correction_names", "dim_DimnameList"):
+        raise Refused("it compares two tensors")
+    x = walk.value(call.first)
+    if not x.shape:
+        return let_pass(walk.store, x, _REDUCTIONS[call.name])
+    dims = _dims(call, len(x.shape))
+    out = total(walk.store, let_pass(walk.store, x, _REDUCTIONS[call.name]), dims)
+    out = replace(out, param=False)
+    out = out if call.args.get("keepdim") else drop(out, dims)
+    if isinstance(call.node.meta["val"], Tensor):
+        return out
+    return out, replace(out, index=True)
+
+
+@rule("softmax log_softmax _softmax _log_softmax softmin")
+def softmax(walk: Walk, call: Call) -> Result:
+    return unscaled(walk.store, walk.value(call.first))
+
+
+@rule("cumsum logcumsumexp cumprod sort topk argsort")
+def along(walk: Walk, call: Call) -> Result:
+    x = walk.value(call.first)
+    dim = int(-1 if call.args.get("dim") is None else call.args["dim"]) % len(x.shape)
+    if any(label.at(dim) for label in x.fields if label.ids.size > 1):
+        raise Refused(f"it works along the neurons (axis {dim}), which then differ by their places")
+    passed = {"cumsum": Passing(1, 1), "sort": Passing(1, None), "topk": Passing(1, None)}
+    out = let_pass(walk.store, x, passed.get(call.name, Passing(None, None)))
+    if isinstance(call.node.meta["val"], Tensor):
+        return replace(out, shape=shape_of(call.node))
+    return out, replace(out, index=True)
+
+
+def _spatial(names: str, spatial: int, *, largest: bool = False) -> None:
+    @rule(names)
+    def pool(walk: Walk, call: Call) -> Result:
+        x = walk.value(call.first)
+        dims = range(len(x.shape) - spatial, len(x.shape))
+        for label in (*x.fields, *x.terms):
+            for dim in dims:
+                if label.ids.shape[dim] > 1:
+                    raise Refused(f"it mixes the neurons on axis {dim}")
+        out = let_pass(walk.store, x, Passing(1, None)) if largest else x
+        val = call.node.meta["val"]
+        out = replace(out, shape=tuple((val if isinstance(val, Tensor) else val[0]).shape), param=False)
+        return out if isinstance(val, Tensor) else (out, replace(out, index=True))
+
+
+for _n in (1, 2, 3):
+    _spatial(f"avg_pool{_n}d adaptive_avg_pool{_n}d upsample_nearest{_n}d _upsample_nearest_exact{_n}d", _n)
+    _spatial(f"reflection_pad{_n}d replication_pad{_n}d", _n)
+    _spatial(f"max_pool{_n}d max_pool{_n}d_with_indices adaptive_max_pool{_n}d", _n, largest=True)
+_spatial("upsample_linear1d", 1)
+_spatial("upsample_bilinear2d upsample_bicubic2d _upsample_bilinear2d_aa", 2)
+_spatial("upsample_trilinear3d", 3)
+
+
+@rule("pad constant_pad_nd")
+def pad(walk: Walk, call: Call) -> Result:
+    x = walk.value(call.first)
+    sizes, ndim = call.args["pad"], len(x.shape)
+    value = call.args.get("value") or 0
+    if call.args.get("mode", "constant") != "constant":
+        value = 0
+        if any(
+            x_label.ids.shape[ndim - 1 - k // 2] > 1
+            for x_label in (*x.fields, *x.terms)
+            for k, size in enumerate(sizes)
+            if size
+        ):
+            raise Refused("it pads the neurons with copies of others")
+    if value:
+        walk.store.relate(*(term.power for term in x.terms))
+    widths = [(0, 0)] * ndim
+    for k in range(0, len(sizes), 2):
+        widths[ndim - 1 - k // 2] = (sizes[k], sizes[k + 1])
+
+    def padded(label: Field | Term) -> np.ndarray:
+        ids = label.ids
+        here = [width if ids.shape[dim] > 1 else (0, 0) for dim, width in enumerate(widths)]
+        for dim, (before, after) in enumerate(here):
+            ids = ids.take(range(max(0, -before), ids.shape[dim] - max(0, -after)), dim)  # negative padding cuts
+        wide = [(max(0, before), max(0, after)) for before, after in here]
+        return np.pad(ids, wide, constant_values=FIXED if value else ZERO)
+
+    return replace(
+        x,
+        shape=shape_of(call.node),
+        fields=tuple(replace(label, ids=padded(label)) for label in x.fields),
+        terms=tuple(replace(term, ids=padded(term)) for term in x.terms),
+        param=False,
+    )
+
+
+@rule("cat concat concatenate hstack vstack stack")
+def cat(walk: Walk, call: Call) -> Result:
+    tensors = call.first
+    assert isinstance(tensors, (list, tuple)), "concatenation takes a list"
+    values = [walk.value(node) for node in tensors]
+    shape = shape_of(call.node)
+    if call.name == "stack":
+        dim = call.args.get("dim", 0) % len(shape)
+        values = [insert(value, [dim]) for value in values]
+    else:
+        fixed = {"hstack": min(1, len(shape) - 1), "vstack": 0}
+        dim = int(fixed[call.name] if call.name in fixed else call.args.get("dim", 0)) % len(shape)
+    return join(walk.store, values, dim, shape)
+
+
+@rule("index_select")
+def index_select(walk: Walk, call: Call) -> Result:
+    x = walk.value(call.args["self"])
+    dim = call.args["dim"] % len(x.shape)
+    return replace(settle(walk.store, x, [dim]), shape=shape_of(call.node), param=False)
+
+
+@rule("index")
+def index(walk: Walk, call: Call) -> Result:
+    x, places = walk.value(call.args["self"]), call.args["indices"]
+    used = [dim for dim, place in enumerate(places) if place is not None]
+    if len(used) != 1 or walk.value(places[used[0]]).moved:
+        raise Refused("it reads entries at several positions at once")
+    (dim,) = used
+    out = drop(replace(settle(walk.store, x, [dim]), shape=(*x.shape[:dim], 1, *x.shape[dim + 1 :])), [dim])
+    out = insert(out, range(dim, dim + len(shape_of(places[dim]))))
+    return replace(out, shape=shape_of(call.node), param=False)
+
+
+@rule("embedding")
+def embedding(walk: Walk, call: Call) -> Result:
+    table = walk.value(call.args["weight"])
+    made(walk, table, 1)
+    row = drop(replace(settle(walk.store, table, [0]), shape=(1, *table.shape[1:])), [0])
+    places = shape_of(call.args["indices"])
+    return replace(insert(row, range(len(places))), shape=shape_of(call.node), param=False)
+
+
+@rule("zeros_like new_zeros")
+def zeros(walk: Walk, call: Call) -> Result:
+    del walk
+    return Value(shape_of(call.node), zero=True)
+
+
+@rule(" ".join(MOVES))
+def moves(walk: Walk, call: Call) -> Result:
+    return move(call, walk.value(call.first))
