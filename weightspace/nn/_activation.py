@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
+
+from ._once import first_order
 
 
 def activate(z: Float[Tensor, "*b h"], norm: nn.LayerNorm | nn.Identity) -> Float[Tensor, "*b h"]:
@@ -30,7 +31,7 @@ class _NormSilu(torch.autograd.Function):
         return F.silu(y, inplace=True)
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         z, mean, scale, weight, bias = ctx.saved_tensors
         y = F.layer_norm(z, z.shape[-1:], weight, bias, ctx.eps)

@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from .._edges import Kernels, Outer
 from .._equivariant import Mlp
 from .._linear import gradients, matmul
+from .._once import first_order
 from ._rows import Block, weighted_total
 
 
@@ -125,7 +125,7 @@ class _Message(torch.autograd.Function):
         return _total(w, gate, block)
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         flat, edge, senders, mapped, first, weight, bias, gain, offset, v, p, w, gate, *kept = ctx.saved_tensors
         block, tail = ctx.block, _Tail(weight, bias, gain, offset, ctx.eps)
@@ -165,7 +165,7 @@ class _OuterMessage(torch.autograd.Function):
         return _total(w, gate, block)
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         flat, vectors, features, weight, bias, gain, offset, w, gate, *kept = ctx.saved_tensors
         block, tail = ctx.block, _Tail(weight, bias, gain, offset, ctx.eps)
@@ -204,7 +204,7 @@ class _Update(torch.autograd.Function):
         return (u * gate).view(block.num, block.rows, -1)
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         flat, edge, weight, bias, gain, offset, u, gate, *kept = ctx.saved_tensors
         block, tail, grad = ctx.block, _Tail(weight, bias, gain, offset, ctx.eps), grad.flatten(0, 1)
