@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from .._errors import SpecError
-from ..spec import SymmetrySpec
+from ..spec import Rules, SymmetrySpec
 from ..spec import derive as derive_unverified
 from ._act import act
 from ._element import sample
@@ -24,7 +24,14 @@ _LIMIT = 50_000_000
 """Parameters up to which a float64 copy of the network is made."""
 
 
-def derive(module: Network, example: Example, *, on_unknown: OnUnknown = "refuse", verify: bool = True) -> SymmetrySpec:
+def derive(
+    module: Network,
+    example: Example,
+    *,
+    on_unknown: OnUnknown = "refuse",
+    rules: Rules | None = None,
+    verify: bool = True,
+) -> SymmetrySpec:
     """The symmetry of a network: which neurons may be permuted and rescaled together, proven on the network.
 
     See :func:`weightspace.spec.derive` for what is read and how spaces are named. The largest group of
@@ -37,12 +44,13 @@ def derive(module: Network, example: Example, *, on_unknown: OnUnknown = "refuse
         example: Its input, or a tuple of its inputs; only shapes and types matter, and integers are used as
             they are.
         on_unknown: ``"refuse"`` or ``"pin"``: see :func:`weightspace.spec.derive`.
+        rules: How layers of your own move, by type: ``{MyLayer: "out in~"}`` or ``{MyLayer: "h"}``.
         verify: Whether to try the symmetry. Two forward passes for each of two elements.
 
     Raises:
         SpecError: naming operation, place and the way on, if a part cannot be read; if the outputs change.
     """
-    spec = derive_unverified(module, example, on_unknown=on_unknown)
+    spec = derive_unverified(module, example, on_unknown=on_unknown, rules=rules)
     args = example if isinstance(example, tuple) else (example,)
     state = module.state_dict()
     if verify and spec.free and not any(value.is_meta for value in (*state.values(), *args)):

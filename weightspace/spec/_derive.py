@@ -1,7 +1,10 @@
 """``derive``: the symmetry of a network, read off its traced graph."""
 
+from torch import nn
+
 from .._errors import SpecError
 from ._spec import SymmetrySpec
+from ._stand_ins import Rules, standing_in
 from ._trace import Example, Network, OnUnknown, trace
 from .deriving._resolve import resolve
 from .deriving._rules import RULES
@@ -10,7 +13,9 @@ from .deriving._walk import Walk
 from .deriving._write import Unwritable, write
 
 
-def derive(module: Network, example: Example, *, on_unknown: OnUnknown = "refuse") -> SymmetrySpec:
+def derive(
+    module: Network, example: Example, *, on_unknown: OnUnknown = "refuse", rules: Rules | None = None
+) -> SymmetrySpec:
     """The symmetry of a feed-forward network: which neurons may be permuted and rescaled together.
 
     The spec holds for inputs of the example's shape: a network that reshapes its hidden values may be another
@@ -22,6 +27,9 @@ def derive(module: Network, example: Example, *, on_unknown: OnUnknown = "refuse
         example: Its input, or a tuple of its inputs; only shapes and types matter.
         on_unknown: What to do at an operation that cannot be read: ``"refuse"`` raises, ``"pin"`` leaves the
             neurons it touches out of the symmetry (their spaces become fixed) and goes on.
+        rules: How layers of your own move, by type: ``{MyLayer: "out in~"}`` for one that reads the last axis by
+            a weight ``[out, in]``, ``{MyLayer: "h"}`` for one that works neuron by neuron; no scale passes the
+            latter.
 
     Returns:
         The spec; its parameters are the entries of ``module.state_dict()`` in their order. Spaces are ``in``
@@ -37,7 +45,11 @@ def derive(module: Network, example: Example, *, on_unknown: OnUnknown = "refuse
     """
     if on_unknown not in ("refuse", "pin"):
         raise SpecError(f'on_unknown must be "refuse" or "pin", got {on_unknown!r}. Type: on_unknown="pin".')
-    traced = trace(module, example)
+    if rules and isinstance(module, nn.Module):
+        with standing_in(module, rules):
+            traced = trace(module, example)
+    else:
+        traced = trace(module, example)
     walk = Walk(traced, RULES, pin=on_unknown == "pin")
     walk.run()
     while True:
