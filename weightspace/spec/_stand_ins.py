@@ -50,7 +50,8 @@ def _stand_in(path: str, layer: nn.Module, rule: str) -> Callable[[Tensor], Tens
                 (getattr(layer, name) for name in others), start=F.linear(x, getattr(layer, weights[0]))
             )
         raise SpecError(
-            f"{where} needs one weight [out, in] and else parameters [out], got shapes {[list(p.shape) for p in params]}. "
+            f"{where} needs one weight [out, in] and else parameters [out], "
+            f"got shapes {[list(p.shape) for p in params]}. "
             'Leave the layer out: ws.derive(net, example, on_unknown="pin").'
         )
     if rule == "h":

@@ -57,6 +57,10 @@ class Writer:
             if index in scaled or not self.neurons.stays(group):
                 self.base[index] = _Space(index, self._clock(group))
                 self.spaces.append(self.base[index])
+        for index in reversed(sorted(self.base)):
+            outer = self.neurons.groups[index].within
+            if outer in self.base:
+                self.base[outer].clock = min(self.base[outer].clock, self.base[index].clock)
         keys: dict[tuple[int, int], _Space] = {}
         starts = np.array([start for start, _ in self.store.scaled])
         for part, table in (("size", self.of_size), ("sign", self.of_sign)):
@@ -138,6 +142,8 @@ class Writer:
                 pending.append((clock, int(start in self.store.made), start, index))
         for space in self.spaces:
             start = self._born(self.neurons.groups[space.group])[0] if space.group >= 0 else 0
+            if space.owner and any(group.within == space.group for group in self.neurons.groups):
+                start = -1  # blocks come before what lies within
             pending.append((space.clock, 1, start, space))
         pending.sort(key=lambda item: item[:3])
         counts = {"in": 0, "out": 0, "h": 0}
