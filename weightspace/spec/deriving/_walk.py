@@ -59,8 +59,10 @@ class Walk:
                 moved = [node for node in call.operands if self._is_moved(node)]
                 tail = call.node in self.traced.returned and call.node in self.traced.last and not call.writes
                 if not self.pin and not (tail and not any(node in self.traced.params for node in moved)):
-                    on = ", ".join(dict.fromkeys(str(list(shape_of(node))) for node in moved))
-                    on = f" on hidden values of shape {on}" if on else ""
+                    hidden = dict.fromkeys(str(list(shape_of(n))) for n in moved if n not in self.traced.params)
+                    names = [repr(self.traced.params[n].name) for n in moved if n in self.traced.params]
+                    on = f" on hidden values of shape {', '.join(hidden)}" if hidden else ""
+                    on = f" on the parameter {names[0]}" if names and not hidden else on
                     raise SpecError(message(call.place, f"it calls {call.name}{on}; {reason}")) from reason
                 for node in call.operands:
                     self.freeze(node)
