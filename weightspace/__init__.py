@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from .gauge import act as act
     from .gauge import compose as compose
     from .gauge import derive as derive
+    from .gauge import fingerprint as fingerprint
     from .gauge import identity as identity
+    from .gauge import same as same
     from .gauge import inverse as inverse
     from .gauge import same_function as same_function
     from .gauge import sample as sample
@@ -49,7 +51,9 @@ _HOME = {
     "Element": "gauge",
     "act": "gauge",
     "compose": "gauge",
+    "fingerprint": "gauge",
     "identity": "gauge",
+    "same": "gauge",
     "inverse": "gauge",
     "same_function": "gauge",
     "sample": "gauge",

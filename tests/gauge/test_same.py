@@ -1,0 +1,99 @@
+"""Two gauges of one network are recognized, with the element between them; near misses are not."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import weightspace as ws
+
+
+def network(activation: type[nn.Module], seed: int) -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return nn.Sequential(nn.Linear(9, 12), activation(), nn.Linear(12, 7), activation(), nn.Linear(7, 3))
+
+
+def cast(params: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    return {name: value.to(dtype) for name, value in params.items()}
+
+
+ACTIVATIONS = [nn.ReLU, nn.Tanh, nn.GELU, nn.Identity]
+DTYPES = [torch.float64, torch.float32, torch.float16, torch.bfloat16]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_orbit_copies_are_the_same_network_and_the_element_says_how(
+    activation: type[nn.Module], dtype: torch.dtype
+) -> None:
+    for seed in range(5):
+        net = network(activation, seed)
+        spec, params = ws.derive(net, torch.zeros(2, 9)), dict(net.state_dict())
+        wide = cast(params, torch.float64)  # the copy is rounded once, to its own type
+        copy = cast(ws.act(ws.sample(spec, seed, max_scale=4.0), wide, spec), dtype)
+        found = ws.same(params, copy, spec)
+        assert found.same, str(found)
+        moved = ws.act(found.element, params, spec)
+        for name, value in copy.items():
+            tolerance = max(3 * torch.finfo(dtype).eps, 1e-6)
+            torch.testing.assert_close(moved[name].float(), value.float(), rtol=tolerance, atol=tolerance)
+        limit = 0.02 if dtype == torch.bfloat16 else 0.005
+        assert ws.fingerprint(params, spec).distance(ws.fingerprint(copy, spec)) < limit
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.Tanh])
+def test_one_weight_changed_by_one_percent_is_another_network(activation: type[nn.Module], dtype: torch.dtype) -> None:
+    for seed in range(5):
+        net = network(activation, seed)
+        spec, params = ws.derive(net, torch.zeros(2, 9)), dict(net.state_dict())
+        copy = ws.act(ws.sample(spec, seed, max_scale=4.0), params, spec)
+        weight = copy["2.weight"]
+        weight.view(-1)[int(weight.abs().argmax())] *= 1.01
+        assert not ws.same(params, cast(copy, dtype), spec).same
+
+
+def test_a_fan_in_permuted_without_its_fan_out_is_another_network_with_another_fingerprint() -> None:
+    net = network(nn.ReLU, 0)
+    spec, params = ws.derive(net, torch.zeros(2, 9)), dict(net.state_dict())
+    wrong = params | {name: params[name].roll(1, 0) for name in ("0.weight", "0.bias")}
+    assert not ws.same(params, wrong, spec).same
+    assert ws.fingerprint(params, spec).distance(ws.fingerprint(wrong, spec)) > 0.02
+    assert ws.fingerprint(params, spec).text != ws.fingerprint(wrong, spec).text
+
+
+def test_a_step_of_training_is_another_network() -> None:
+    net = network(nn.Tanh, 1)
+    spec, params = ws.derive(net, torch.zeros(2, 9)), {k: v.clone() for k, v in net.state_dict().items()}
+    optimizer = torch.optim.SGD(net.parameters(), 1e-3)
+    net(torch.randn(16, 9)).square().mean().backward()
+    optimizer.step()
+    assert not ws.same(params, dict(net.state_dict()), spec).same
+
+
+def test_residual_networks_with_batch_normalization_are_recognized() -> None:
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.norm, self.two = nn.Conv2d(6, 5, 3, padding=1), nn.BatchNorm2d(5), nn.Conv2d(5, 6, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x + self.two(torch.relu(self.norm(self.one(x))))
+
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 6, 3), Block(), Block(), nn.ReLU(), nn.Flatten(), nn.Linear(96, 3)).eval()
+    spec, params = ws.derive(net, torch.zeros(2, 3, 6, 6)), dict(net.state_dict())
+    for value in params.values():
+        if value.is_floating_point():
+            value.copy_(torch.rand_like(value) + 0.1)
+    copy = ws.act(ws.sample(spec, 3, max_scale=2.0), params, spec)
+    assert ws.same(params, copy, spec).distance < 1e-5
+
+
+def test_stacks_and_entries_that_are_not_finite_are_refused() -> None:
+    net = network(nn.Tanh, 2)
+    spec, params = ws.derive(net, torch.zeros(2, 9)), dict(net.state_dict())
+    with pytest.raises(ws.SpecMismatch, match="the second network has entries that are not finite"):
+        ws.same(params, params | {"0.bias": params["0.bias"] / 0}, spec)
+    with pytest.raises(ws.SpecMismatch, match="the first argument stacks several networks"):
+        ws.same(ws.gauge.stack([params, params]), params, spec)
