@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from .gauge import derive as derive
     from .gauge import fingerprint as fingerprint
     from .gauge import identity as identity
-    from .gauge import same as same
     from .gauge import inverse as inverse
+    from .gauge import same as same
     from .gauge import same_function as same_function
     from .gauge import sample as sample
     from .spec import SymmetrySpec as SymmetrySpec

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from .._errors import ConfigError, WeightSpaceError
-from . import apply, audit, demo, evaluate, gauge_freedom, train, zoo
+from . import apply, audit, demo, evaluate, gauge_freedom, inspect, same, train, zoo
 from ._verb import Verb, suggest
 
 VERBS: dict[str, Verb] = {
@@ -21,6 +21,9 @@ VERBS: dict[str, Verb] = {
         apply.APPLY,
         apply.FINETUNE,
         evaluate.REPORT,
+        inspect.INSPECT,
+        same.SAME,
+        same.FINGERPRINT,
         audit.AUDIT,
         gauge_freedom.GAUGE_FREEDOM,
     )

@@ -3,16 +3,14 @@
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .._errors import ConfigError
+from ._architecture import read_spec
 from ._arguments import add_out
 from ._console import print_table, progress, say
 from ._factory import load_factory
 from ._verb import Verb
-
-if TYPE_CHECKING:
-    from ..spec import SymmetrySpec
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +34,7 @@ def _run(args: argparse.Namespace, _: list[str]) -> None:
 
     if args.out.suffix != ".json":
         raise ConfigError(f"--out {args.out} is not a .json file. Type e.g. --out audit.json")
-    spec = _read(args.spec)
+    spec = read_spec(args.spec)
     factory = load_factory(args.model)
     try:
         metanetwork: Any = factory(spec)
@@ -58,20 +56,6 @@ def _run(args: argparse.Namespace, _: list[str]) -> None:
     say(f"{'all laws hold' if report.passed else 'not every law holds'}; table: {args.out}")
     if not report.passed:
         raise SystemExit(1)
-
-
-def _read(file: Path) -> "SymmetrySpec":
-    from ..spec import parse
-
-    try:
-        text = file.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise ConfigError(
-            f"cannot read --spec {file}: {reason}. Write one in Python: "
-            f"pathlib.Path('{file.name}').write_text(ws.to_text(ws.derive(net, example)))"
-        ) from error
-    return parse(text)
 
 
 AUDIT = Verb(

@@ -149,6 +149,17 @@ def targets(files: Sequence[Path], source: Path, out: Path) -> list[Path]:
     return wanted
 
 
+def load_params(path: Path) -> Params:
+    """The tensors of a ``.safetensors`` file, or of a ``.pt`` or ``.pth`` file read without running code.
+
+    Raises:
+        ConfigError: if the file is missing, has another suffix, is truncated, or holds no state_dict.
+    """
+    if path.suffix not in SUFFIXES or not path.is_file():
+        raise ConfigError(f"{path} is no file of tensors. Give a file that ends in {', '.join(SUFFIXES)}.")
+    return _read(path)[0]
+
+
 def _read(path: Path) -> tuple[Params, dict[str, str]]:
     return record.load_tensors(path) if path.suffix == ".safetensors" else (_read_torch(path), {})
 

@@ -1,0 +1,43 @@
+"""``weightspace inspect``: the symmetry of an architecture, and how large it is."""
+
+import argparse
+from pathlib import Path
+
+from ._architecture import add_architecture, spec_of
+from ._console import say
+from ._verb import Verb
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    add_architecture(parser)
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the spec as text, for --spec of other verbs")
+    parser.add_argument(
+        "--on-unknown",
+        choices=("refuse", "pin"),
+        default="refuse",
+        help="what to do at an operation that cannot be read: stop (default), or leave its neurons in place",
+    )
+
+
+def _run(args: argparse.Namespace, _: list[str]) -> None:
+    from ..gauge import dimension
+    from ..spec import to_text
+    from ..zoo._store import write_atomically
+
+    spec = spec_of(args, on_unknown=args.on_unknown)
+    say(to_text(spec))
+    say(str(dimension(spec)))
+    if args.out is not None:
+        write_atomically(args.out, to_text(spec).encode())
+        say(f"spec: {args.out}")
+
+
+INSPECT = Verb(
+    "inspect",
+    "Show which changes of a network's weights change nothing.",
+    "Prints the neuron spaces, the label of every parameter axis (docs/notation.md), and the degrees of freedom.\n"
+    "The symmetry is tried on the network before it is shown; what cannot be read is refused by name.",
+    "weightspace inspect --model my_package.nets:make --input 2,3,32,32 --out spec.txt",
+    _arguments,
+    _run,
+)

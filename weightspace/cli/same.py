@@ -1,0 +1,77 @@
+"""``weightspace same`` and ``fingerprint``: which files hold the same network."""
+
+import argparse
+from pathlib import Path
+
+from .._errors import ConfigError
+from ._architecture import add_architecture, read_params, spec_of
+from ._console import print_table, progress, say
+from ._verb import Verb
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("first", type=Path, metavar="A", help="a network file (.safetensors, .pt, .pth)")
+    parser.add_argument("second", type=Path, metavar="B", help="another one")
+    add_architecture(parser)
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the element that maps A to B, .safetensors")
+
+
+def _run(args: argparse.Namespace, _: list[str]) -> None:
+    from ..gauge import same
+    from ..run import record
+
+    if args.out is not None and args.out.suffix != ".safetensors":
+        raise ConfigError(f"--out {args.out} is not a .safetensors file. Type e.g. --out element.safetensors")
+    spec = spec_of(args)
+    found = same(read_params(args.first, spec), read_params(args.second, spec), spec)
+    say(str(found))
+    if args.out is not None:
+        moves = {f"perm.{name}": value.contiguous() for name, value in found.element.perm.items()}
+        scales = {f"scale.{name}": value.contiguous() for name, value in found.element.scale.items()}
+        record.save_tensors(args.out, moves | scales, {"maps": f"{args.first.name} to {args.second.name}"})
+        say(f"element: {args.out}")
+    if not found.same:
+        raise SystemExit(1)
+
+
+SAME = Verb(
+    "same",
+    "Say whether two files hold the same network in other numbers.",
+    "Looks for the permutation, signs and scales that map A to B, and says how far the numbers then are apart, in\n"
+    "roundings of their number types. Ends with code 0 for the same network, 1 for different ones, 2 for bad input.",
+    "weightspace same a.safetensors b.safetensors --model my_package.nets:make --input 2,64 --out element.safetensors",
+    _arguments,
+    _run,
+)
+
+
+def _files(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="network files")
+    add_architecture(parser)
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the table, .csv")
+
+
+def _name(args: argparse.Namespace, _: list[str]) -> None:
+    from ..gauge import fingerprint
+    from ..zoo._store import write_atomically
+
+    spec, rows = spec_of(args), []
+    with progress() as show:
+        for place, file in enumerate(args.files):
+            show(place, len(args.files), "networks")
+            rows.append((str(file), fingerprint(read_params(file, spec), spec).text))
+    print_table("Fingerprints: equal for all gauges of one network", ("file", "fingerprint"), rows)
+    if args.out is not None:
+        lines = ["file,fingerprint", *(f'"{file}",{text}' for file, text in rows)]
+        write_atomically(args.out, ("\n".join(lines) + "\n").encode())
+        say(f"table: {args.out}")
+
+
+FINGERPRINT = Verb(
+    "fingerprint",
+    "Name networks by numbers that no permutation, sign or scale changes.",
+    "Files with one fingerprint most likely hold one network; `weightspace same` certifies it for a pair.",
+    "weightspace fingerprint runs/*.safetensors --spec spec.txt --out names.csv",
+    _files,
+    _name,
+)
