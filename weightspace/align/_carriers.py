@@ -6,6 +6,7 @@ is one label of one parameter, seen from one space: row ``i`` of its table holds
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import final
 
 import torch
@@ -49,15 +50,10 @@ class Carrier:
             return value.unflatten(1, (num, each))
         return value.index_select(1, self.index.flatten()).unflatten(1, (num, each))
 
-    @property
+    @cached_property
     def in_order(self) -> bool:
         """Whether the entries come neuron by neuron."""
-        return self._in_order
-
-    def __post_init__(self) -> None:
-        size = self.index.numel()
-        same = bool((self.index.flatten() == torch.arange(size)).all())
-        object.__setattr__(self, "_in_order", same)
+        return bool((self.index.flatten() == torch.arange(self.index.numel())).all())
 
 
 @final
