@@ -46,7 +46,7 @@ class Carrier:
         first = [dim + 1 for dim in self.dims]
         value = value.movedim(first, list(range(1, len(first) + 1))).flatten(1, len(first))
         num, each = self.index.shape
-        if self.in_order:
+        if self.in_order and value.shape[1] == num * each:
             return value.unflatten(1, (num, each))
         return value.index_select(1, self.index.flatten()).unflatten(1, (num, each))
 

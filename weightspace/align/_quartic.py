@@ -4,8 +4,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-_POLISH = 3
-"""Newton steps after the closed form, which loses half the digits where roots nearly meet."""
+MOST_STEPS, _POLISH = 50, 3
+"""Newton steps; and those after the closed form, which loses half the digits where roots nearly meet."""
+
+_STILL = 1e-9
+"""Newton's method has arrived: the next step would be the square of this."""
 
 
 def best_scale(
@@ -22,26 +25,33 @@ def best_scale(
     Returns:
         The scale and the smallest value. A neuron without fan-in or fan-out (``P`` or ``R`` is 0) keeps scale 1.
 
-    The stationary points are the positive roots of ``P s^4 - p s^3 + r s - R``, of which there is at least one;
-    Ferrari's formula gives all four.
+    The stationary points are the positive roots of ``P s^4 - p s^3 + r s - R``, of which there is at least one. In
+    units of the scale that balances both the equation is ``s^4 - a s^3 + c s - 1``; for ``a`` and ``c`` up to 2 the
+    function is convex in ``log s``, so Newton's method finds its minimum, elsewhere Ferrari's formula gives all roots.
     """
     alive = (fan_in > 0) & (fan_out > 0)
     big, small = fan_in.where(alive, 1.0), fan_out.where(alive, 1.0)
-    # In units of the scale that balances both, the equation is s^4 - a s^3 + c s - 1.
     unit = (small / big) ** 0.25
     size = (big * small) ** 0.5
     a = (into * unit / size).where(alive, 0.0)
     c = (out_of / unit / size).where(alive, 0.0)
+    found = _newton(torch.ones_like(a), a, c, MOST_STEPS)
+    several = (a > 2) | (c > 2)
+    if bool(several.any()):
+        found[several] = _best_root(a[several], c[several])
+    value = torch.where(alive, _value(found, a, c) * size, fan_in - 2 * into + fan_out - 2 * out_of)
+    return torch.where(alive, found * unit, 1.0), value
+
+
+def _best_root(a: Tensor, c: Tensor) -> Tensor:
     found = torch.ones_like(a)
     value = _value(found, a, c)
     for root in _roots(a, c):
-        root = _polished(root, a, c)
-        its = _value(root, a, c)
+        polished = _newton(root, a, c, _POLISH)
+        its = _value(polished, a, c)
         better = its < value
-        found, value = torch.where(better, root, found), torch.where(better, its, value)
-    return torch.where(alive, found * unit, 1.0), torch.where(
-        alive, value * size, fan_in - 2 * into + fan_out - 2 * out_of
-    )
+        found, value = torch.where(better, polished, found), torch.where(better, its, value)
+    return found
 
 
 def _value(s: Tensor, a: Tensor, c: Tensor) -> Tensor:
@@ -77,12 +87,14 @@ def _roots(a: Tensor, c: Tensor) -> list[Tensor]:
     return found
 
 
-def _polished(s: Tensor, a: Tensor, c: Tensor) -> Tensor:
+def _newton(s: Tensor, a: Tensor, c: Tensor, steps: int) -> Tensor:
     """Newton's method in the logarithm, with steps of at most a factor of two."""
-    for _ in range(_POLISH):
-        square, inverse = s * s, 1 / (s * s)
-        slope = square - a * s - inverse + c / s
-        bend = 2 * square - a * s + 2 * inverse - c / s
-        step = torch.where(bend > 0, -slope / bend.where(bend > 0, 1.0), 0.0).clamp(-0.7, 0.7)
+    for _ in range(steps):
+        square, ahead, back = s * s, a * s, c / s
+        inverse = 1 / square
+        bend = 2 * (square + inverse) - ahead - back
+        step = ((inverse - square + ahead - back) / bend.where(bend > 0, torch.inf)).clamp(-0.7, 0.7)
         s = s * step.exp()
+        if float(step.abs().max()) < _STILL:
+            break
     return s

@@ -93,7 +93,12 @@ def read_json(path: Path) -> Any:
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Write a safetensors file at once (see :func:`write_bytes`); the same content gives the same bytes."""
-    ready = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
+    ready: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        value = tensor.detach().contiguous().cpu()
+        # The format has no tied tensors: every name gets numbers of its own.
+        used = {other.untyped_storage().data_ptr() for other in ready.values() if other.numel()}
+        ready[name] = value.clone() if value.untyped_storage().data_ptr() in used else value
     write_bytes(path, _with_sorted_metadata(save(ready, dict(metadata))))
 
 
