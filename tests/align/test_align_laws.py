@@ -4,7 +4,7 @@ from itertools import permutations, product
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -41,7 +41,7 @@ def test_a_planted_element_is_undone_whatever_the_layers_and_groups(layout, seed
 
 
 @pytest.mark.parametrize(
-    "name", ["resnet20_option_a", "gpt_tied", "transformer_encoder_pre", "shufflenet", "densenet_block"]
+    "name", ["resnet_bottleneck", "gpt_tied", "transformer_encoder_pre", "shufflenet", "densenet_block"]
 )
 def test_planted_elements_of_real_architectures_are_undone(name: str) -> None:
     entry = ARCHITECTURES[name]
@@ -104,6 +104,7 @@ def test_the_best_scale_is_the_best_on_a_fine_grid(seed: int, spread: float) -> 
     assert torch.allclose(direct, value, rtol=1e-9, atol=1e-9)
 
 
+@settings(max_examples=6)
 @given(LAYOUTS, st.integers(0, 1000))
 def test_no_descent_ends_farther_than_it_started_and_the_best_end_is_kept(layout, seed: int) -> None:
     spec = chain(*layout)
@@ -115,10 +116,12 @@ def test_no_descent_ends_farther_than_it_started_and_the_best_end_is_kept(layout
         assert float(end) <= float(distance(left, ws.act(start, right, spec), task.weighed)) * (1 + 1e-12)
         assert float(distance(left, ws.act(element, right, spec), task.weighed)) == pytest.approx(float(end), rel=1e-9)
         ends.append(float(end))
-    best, _ = best_start(task, 2, seed)
-    assert float(distance(left, ws.act(best, right, spec), task.weighed)) <= min(ends) * (1 + 1e-9)
+    best, far, _ = best_start(task, 2, seed)
+    assert float(far) <= min(ends) * (1 + 1e-9)
+    assert float(distance(left, ws.act(best, right, spec), task.weighed)) == pytest.approx(float(far), rel=1e-9)
 
 
+@settings(max_examples=6)
 @given(LAYOUTS, st.integers(0, 1000))
 def test_neither_gauge_changes_the_distance(layout, seed: int) -> None:
     spec = chain(*layout)
@@ -131,6 +134,7 @@ def test_neither_gauge_changes_the_distance(layout, seed: int) -> None:
     assert float(there.distance) == pytest.approx(float(here.distance), rel=1e-6, abs=1e-9)
 
 
+@settings(max_examples=6)
 @given(LAYOUTS, st.integers(0, 1000))
 def test_a_stack_of_pairs_is_matched_pair_by_pair(layout, seed: int) -> None:
     spec = chain(*layout)

@@ -12,7 +12,7 @@ from .._errors import ConfigError, SpecMismatch
 from .._types import Params
 from ..gauge import Element, act, canonicalize, compose, inverse, same_function
 from ..spec import SymmetrySpec
-from ._descent import Problem, descend, problem
+from ._descent import Problem, descend, distance, move, problem
 from ._starts import starts
 
 LIMITS = {torch.float64: 1e-9, torch.float32: 1e-4}
@@ -34,7 +34,7 @@ class Alignment:
         params: The second network there; the same function.
         distance: Norm of the difference to the first network, relative to the first one's norm, both in the
             balanced gauge: no scale of the networks' neurons changes it.
-        starts: By start of the descent, the distance it led to; the smallest is kept.
+        starts: By start, the distance there, before any descent.
         output_difference: Largest difference between the outputs of the second network before and after, relative
             to their size; ``None`` where no module was given to measure it on.
     """
@@ -47,7 +47,7 @@ class Alignment:
 
     @property
     def won(self) -> str:
-        """Start with the smallest distance; for several pairs, the one that won most often."""
+        """The nearest start; for several pairs, the one that was nearest most often."""
         stacked = torch.stack([value.reshape(-1) for value in self.starts.values()])
         return list(self.starts)[int(stacked.argmin(0).bincount(minlength=len(stacked)).argmax())]
 
@@ -55,7 +55,7 @@ class Alignment:
         far = float(self.distance.mean())
         pairs = f"{self.distance.numel()} pairs, mean " if self.distance.ndim else ""
         proof = "not measured" if self.output_difference is None else f"{self.output_difference:.2g}"
-        return f"{pairs}distance {far:.4g} (from {self.won}), outputs changed by {proof}"
+        return f"{pairs}distance {far:.4g} (start: {self.won}), outputs changed by {proof}"
 
 
 def align(
@@ -72,9 +72,10 @@ def align(
     """``b`` moved within its orbit to where it is nearest to ``a``, with the element and a proof.
 
     Weight matching: both networks are brought to the balanced gauge; then one family of neuron spaces after the other
-    is matched exactly over order, signs and scales at once, while the others stay, until nothing gains. Descent starts
-    from several elements (sweeps from inputs and outputs, sorted slices, the identity, random ones) and the nearest
-    end is kept. With stacked networks the pairs are matched side by side.
+    is matched exactly over order, signs and scales at once, while the others stay, until nothing gains. It starts from
+    the nearest of several elements (sweeps from the inputs and from the outputs, the identity); with ``restarts``
+    it descends from all of these and from random ones, and keeps the nearest end. With stacked networks the pairs are
+    matched side by side.
 
     The step is exact for permutations with signs, and with positive scales where a space has one scale that fan-in
     and fan-out share; scales around normalizations stay as the balanced gauge has them. Variances do not count in the
@@ -86,9 +87,9 @@ def align(
         spec: The symmetry of both.
         module: The architecture, to measure on it that the moved network computes the same.
         example: Inputs for that; by default random ones, see :func:`weightspace.same_function`.
-        restarts: Random starts besides the usual ones.
+        restarts: Random starts; from 1 on all starts are descended from.
         seed: Of the random starts.
-        progress: Called with starts done and starts in all.
+        progress: Called with descents done and descents in all.
 
     Raises:
         SpecMismatch: if the parameters do not fit the spec, differ in number, or are not finite; if the outputs of
@@ -104,45 +105,52 @@ def align(
     left, to_left = _balanced(a, spec, single)
     right, to_right = _balanced(b, spec, single)
     task = problem(left, right, spec)
-    element, found = best_start(task, restarts, seed, progress)
-    size = task.size.sqrt()
-    relative = {name: value.clamp_min(0).sqrt() / size.where(size > 0, 1.0) for name, value in found.items()}
+    element, nearest, began = best_start(task, restarts, seed, progress)
+    size = task.size.sqrt().where(task.size > 0, 1.0)
+    began = {name: value.sqrt() / size for name, value in began.items()}
+    nearest = nearest.sqrt() / size
     element = compose(inverse(to_left), compose(element, to_right))
     if single:
         element = Element(*({name: value[0] for name, value in part.items()} for part in (element.perm, element.scale)))
-        relative = {name: value[0] for name, value in relative.items()}
+        began, nearest = {name: value[0] for name, value in began.items()}, nearest[0]
     params = act(element, b, spec)
-    nearest = torch.stack(list(relative.values())).amin(0)
-    return Alignment(element, params, nearest, relative, certify(b, params, module, example))
+    return Alignment(element, params, nearest, began, certify(b, params, module, example))
 
 
 def best_start(
     task: Problem, restarts: int, seed: int, progress: Progress | None = None
-) -> tuple[Element, dict[str, Float[Tensor, " b"]]]:
-    """The best end of all descents, pair by pair, and the squared distance that each start led to."""
-    found: dict[str, Tensor] = {}
-    best: Element | None = None
-    nearest = torch.zeros(0)
-    total = 4 + restarts
+) -> tuple[Element, Float[Tensor, " b"], dict[str, Float[Tensor, " b"]]]:
+    """The best end of the descents of each pair, its squared distance, and the squared distance of every start."""
+    began: dict[str, Tensor] = {}
+    nearest: Element | None = None
+    ends: list[Element] = []
     for name, start in starts(task, restarts, seed):
-        element, far = descend(task, start)
-        found[name] = far
-        if best is None:
-            best, nearest = element, far
-        else:
-            # A later start must win clearly: rounding would else choose between equal ends.
-            better = (far < nearest * (1 - 1e-9)).unsqueeze(-1)
-            nearest = torch.minimum(far, nearest)
-            best = Element(
-                {key: torch.where(better, element.perm[key], value) for key, value in best.perm.items()},
-                {key: torch.where(better, element.scale[key], value) for key, value in best.scale.items()},
-            )
+        began[name] = distance(task.left, move(start, task.right, task.spec), task.weighed)
+        # A later start must be clearly nearer: rounding would else choose between equal ones.
+        better = began[name] < torch.stack(list(began.values())[:-1] or [began[name] * torch.inf]).amin(0) * (1 - 1e-9)
+        nearest = start if nearest is None else _merged(better, start, nearest)
+        ends += [start] if restarts else []
+    assert nearest is not None, "the identity is always a start"
+    if not restarts or bool((torch.stack(list(began.values())).amin(0) <= EXACT * task.size).all()):
+        ends = [nearest]
+    best, far = descend(task, ends[0])
+    for place, start in enumerate(ends[1:]):
         if progress is not None:
-            progress(len(found), total)
-        if bool((nearest <= EXACT * task.size).all()):
-            break  # the same networks: nothing is nearer
-    assert best is not None, "the identity is always a start"
-    return descend(task, best, last=True)[0], found
+            progress(place + 1, len(ends))
+        end, reached = descend(task, start)
+        best, far = _merged(reached < far * (1 - 1e-9), end, best), torch.minimum(far, reached)
+    if progress is not None:
+        progress(len(ends), len(ends))
+    return best, far, began
+
+
+def _merged(which: Tensor, first: Element, second: Element) -> Element:
+    """The first element for the pairs ``which``, the second for the others."""
+    which = which.unsqueeze(-1)
+    return Element(
+        {key: torch.where(which, first.perm[key], value) for key, value in second.perm.items()},
+        {key: torch.where(which, first.scale[key], value) for key, value in second.scale.items()},
+    )
 
 
 def certify(

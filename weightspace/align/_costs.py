@@ -41,13 +41,18 @@ Kind = tuple[tuple[str, ...], tuple[tuple[str, int], ...]]
 
 
 def products(
-    left: Mapping[str, Tensor], right: Mapping[str, Tensor], carriers: tuple[Carrier, ...]
+    left: Mapping[str, Tensor], right: Mapping[str, Tensor], carriers: tuple[Carrier, ...], *, own: bool = False
 ) -> dict[Kind, Products]:
-    """Products of the neurons of two stacked networks, by the scales that act on the entries."""
+    """Products of the neurons of two stacked networks, by the scales that act on the entries.
+
+    With ``own`` only of neurons in the same place: each stands as a network of one neuron, ``b n`` in all.
+    """
     found: dict[Kind, Products] = {}
     for carrier in carriers:
         here = carrier.rows(left[carrier.param]).flatten(2)
         there = carrier.rows(right[carrier.param]).flatten(2)
+        if own:
+            here, there = (value.flatten(0, 1).unsqueeze(1) for value in (here, there))
         inner, norm = here @ there.mT, there.square().sum(-1)
         key = (carrier.parity, carrier.powers)
         if key in found:
@@ -56,11 +61,16 @@ def products(
     return found
 
 
-def pair_costs(found: dict[Kind, Products], family: Family) -> tuple[Float[Tensor, "b n n"] | None, Choice]:
-    """Squared distance of every pair at its best scales (less a constant of the first network), and those scales."""
+def pair_costs(
+    found: dict[Kind, Products], family: Family, *, sizes: bool = True
+) -> tuple[Float[Tensor, "b n n"] | None, Choice]:
+    """Squared distance of every pair at its best scales (less a constant of the first network), and those scales.
+
+    Without ``sizes`` the best signs are chosen, and positive scales stay.
+    """
     if not found:
         return None, {}
-    scaled = _scaled_space(found, family)
+    scaled = _scaled_space(found, family) if sizes else None
     best: Tensor | None = None
     choice: Choice = {}
     for signs in product((1.0, -1.0), repeat=len(family.signs)):

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
-from ..gauge import Element, act, compose, sample
+from ..gauge import Element, compose, sample
 from ..spec import SymmetrySpec
 from ._carriers import Carrier, Family
 from ._costs import Choice, Products, pair_costs, products
-from ._descent import Problem, element_of, with_inside
+from ._descent import Problem, element_of, move, with_inside
 
 
 def starts(task: Problem, restarts: int, seed: int) -> Iterator[tuple[str, Element]]:
@@ -25,7 +25,6 @@ def starts(task: Problem, restarts: int, seed: int) -> Iterator[tuple[str, Eleme
     if task.families:
         yield "sweep", sweep(task, task.families)
         yield "backward", sweep(task, task.families[::-1])
-        yield "slices", sweep(task, task.families, learn=False)
     yield "identity", free
     for place in range(restarts):
         drawn = sample(task.spec, seed + place, num=task.num, max_scale=1.0)
@@ -41,15 +40,9 @@ def identity_of(task: Problem) -> Element:
     )
 
 
-def sweep(task: Problem, order: tuple[Family, ...], *, learn: bool = True) -> Element:
-    """The element found by matching the families in the given order, each by what is known then.
-
-    Args:
-        task: The pairs.
-        order: Families, first to last.
-        learn: Whether matched families count as known; otherwise only what never moves does.
-    """
-    element, moved = identity_of(task), task.right
+def sweep(task: Problem, order: tuple[Family, ...]) -> Element:
+    """The element found by matching the families in the given order, each by what is known then."""
+    element, moved = identity_of(task), dict(task.right)
     known: set[str] = set()
     for family in order:
         costs: dict[str, Tensor | None] = {}
@@ -59,7 +52,7 @@ def sweep(task: Problem, order: tuple[Family, ...], *, learn: bool = True) -> El
             exact = tuple(c for c in each.carriers if not _unknown(c, known))
             rough = tuple(c for c in each.carriers if _unknown(c, known))
             found = products(task.left, moved, exact)
-            cost, choices[each.space] = pair_costs(found, each)
+            cost, choices[each.space] = pair_costs(found, each, sizes=False)
             signed |= {name for parity, _ in found for name in parity}
             for carrier in rough:
                 its = _slices(task.left, moved, carrier, known, task.spec)
@@ -67,12 +60,13 @@ def sweep(task: Problem, order: tuple[Family, ...], *, learn: bool = True) -> El
                 cost = more if cost is None else cost + more
             costs[each.space] = cost
         step = element_of(family, costs, choices, task.spec, task.num)
-        element, moved = compose(step, element), act(step, moved, task.spec)
-        if learn:
-            known |= {each.space for each in with_inside(family)}
-            # A sign that no exact entry has shown is open still: entries towards it are compared by magnitude.
-            every = {name for each in with_inside(family) for name in each.signs}
-            known |= (every & signed) | {f"no sign of {name}" for name in every - signed}
+        element = compose(step, element)
+        part = task.parts[task.families.index(family)]
+        moved |= move(step, {name: moved[name] for name in part.axes}, part)
+        known |= {each.space for each in with_inside(family)}
+        # A sign that no exact entry has shown is open still: entries towards it are compared by magnitude.
+        every = {name for each in with_inside(family) for name in each.signs}
+        known |= (every & signed) | {f"no sign of {name}" for name in every - signed}
     return element
 
 
