@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from .._errors import ConfigError, WeightSpaceError
-from . import apply, audit, canonicalize, dedupe, demo, evaluate, gauge_freedom, inspect, same, train, zoo
+from . import align, apply, audit, canonicalize, dedupe, demo, evaluate, gauge_freedom, inspect, same, train, zoo
 from ._verb import Verb, suggest
 
 VERBS: dict[str, Verb] = {
@@ -26,6 +26,8 @@ VERBS: dict[str, Verb] = {
         same.FINGERPRINT,
         dedupe.DEDUPE,
         canonicalize.CANONICALIZE,
+        align.ALIGN,
+        align.MOVE,
         audit.AUDIT,
         gauge_freedom.GAUGE_FREEDOM,
     )
