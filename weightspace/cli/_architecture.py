@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from ..spec import SymmetrySpec
 
 
-def add_architecture(parser: argparse.ArgumentParser) -> None:
-    """``--model M:F`` with ``--input SHAPE``, or ``--spec FILE``."""
-    which = parser.add_mutually_exclusive_group(required=True)
+def add_architecture(parser: argparse.ArgumentParser, *, both: bool = False) -> None:
+    """``--model M:F`` with ``--input SHAPE``, or ``--spec FILE``; or with ``both`` a spec to be tried on a module."""
+    # argparse cannot say "one or both": a missing architecture is then met in `architecture_of`.
+    which = parser if both else parser.add_mutually_exclusive_group(required=True)
     which.add_argument(
         "--model",
         metavar="PACKAGE.MODULE:FACTORY",
@@ -64,7 +65,9 @@ def architecture_of(args: argparse.Namespace, *, on_unknown: str = "refuse") -> 
         ConfigError: if the factory, its module or the input shapes cannot be used.
         SpecError: if the spec or the network cannot be read.
     """
-    if args.spec is not None:
+    if args.model is None and args.spec is None:
+        raise ConfigError("the architecture is not named. Add --model PACKAGE.MODULE:FACTORY, or --spec FILE")
+    if args.model is None:
         return Architecture(read_spec(args.spec))
     from torch import nn
 
@@ -88,7 +91,7 @@ def architecture_of(args: argparse.Namespace, *, on_unknown: str = "refuse") -> 
         raise ConfigError(
             f"--model {args.model} returns a module without an example input. Add its shape, e.g. --input 2,3,32,32"
         )
-    spec = derive(module, example, on_unknown=on_unknown)  # type: ignore[arg-type]
+    spec = read_spec(args.spec) if args.spec else derive(module, example, on_unknown=on_unknown)  # type: ignore[arg-type]
     return Architecture(spec, module, example)
 
 

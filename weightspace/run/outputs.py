@@ -36,7 +36,7 @@ def output_difference(
             net = copy.deepcopy(module).to("cpu", dtype).eval()
             net.load_state_dict(dict(first))
             theirs = {n: v.to(dtype) if v.is_floating_point() else v for n, v in second.items()}
-            return same_function(net, theirs, _probes(net, args, dtype))
+            return same_function(net, theirs, probes(net, args, dtype))
         except (RuntimeError, TypeError, ValueError, IndexError) as error:
             reason = error  # not every network runs in float64
     raise ConfigError(
@@ -45,7 +45,7 @@ def output_difference(
     ) from reason
 
 
-def _probes(net: nn.Module, args: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:
+def probes(net: nn.Module, args: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:
     """Inputs unlike the zeros and ones of an example: normal numbers, and tokens that every embedding has."""
     generator = torch.Generator().manual_seed(0)
     words = min((part.num_embeddings for part in net.modules() if isinstance(part, nn.Embedding)), default=0)
