@@ -65,7 +65,7 @@ def test_the_ends_show_what_moving_did_to_the_second_network():
 
 def test_files_hold_every_row_and_the_figure_every_method(tmp_path):
     found = measured()
-    pairs, curves, figure = files.write(tmp_path, found)
+    pairs, curves, figure = files.write_barriers(tmp_path, found)
     rows = list(csv.DictReader(pairs.read_text().splitlines()))
     assert [float(row["over_line"]) for row in rows] == [row.curve.over_line for row in found.rows]
     places = list(csv.DictReader(curves.read_text().splitlines()))

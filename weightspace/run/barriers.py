@@ -14,7 +14,7 @@ CURVES = "barrier_curves.csv"
 FIGURE = "barriers.svg"
 
 
-def write(folder: Path, found: Barriers) -> list[Path]:
+def write_barriers(folder: Path, found: Barriers) -> list[Path]:
     """The files written: ``barriers.csv`` (loss in nats, accuracy a fraction), ``barrier_curves.csv`` and a figure.
 
     Raises:
