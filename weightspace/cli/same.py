@@ -5,6 +5,7 @@ from pathlib import Path
 
 from .._errors import ConfigError
 from ._architecture import add_architecture, read_params, spec_of
+from ._arguments import count
 from ._console import print_table, progress, say
 from ._verb import Verb
 
@@ -13,6 +14,12 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("first", type=Path, metavar="A", help="a network file (.safetensors, .pt, .pth)")
     parser.add_argument("second", type=Path, metavar="B", help="another one")
     add_architecture(parser)
+    parser.add_argument(
+        "--bits",
+        type=count,
+        metavar="N",
+        help="parameters that lie on a symmetric grid of N bits (int8: 8) may differ by half a step",
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the element that maps A to B, .safetensors")
 
 
@@ -23,7 +30,7 @@ def _run(args: argparse.Namespace, _: list[str]) -> None:
     if args.out is not None and args.out.suffix != ".safetensors":
         raise ConfigError(f"--out {args.out} is not a .safetensors file. Type e.g. --out element.safetensors")
     spec = spec_of(args)
-    found = same(read_params(args.first, spec), read_params(args.second, spec), spec)
+    found = same(read_params(args.first, spec), read_params(args.second, spec), spec, bits=args.bits)
     say(str(found))
     if args.out is not None:
         moves = {f"perm.{name}": value.contiguous() for name, value in found.element.perm.items()}

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..spec import SymmetrySpec
-from ._same import neuron_rows
+from ._rows import neuron_rows
 from .canonical import canonicalize
 
 _STEP = 0.05
