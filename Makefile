@@ -22,7 +22,7 @@ demo: .venv/.ready
 	$(BIN)/weightspace demo --out demo
 
 test: .venv/.ready
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/.ready
 	$(BIN)/ruff check .

@@ -20,6 +20,7 @@ from ._errors import WeightSpaceError as WeightSpaceError
 from ._errors import ZooError as ZooError
 
 if TYPE_CHECKING:
+    from . import align as align
     from . import audit as audit
     from . import gauge as gauge
     from . import nn as nn
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_LAYERS = ("audit", "gauge", "nn", "recipes", "run", "spec", "tasks", "testing", "view", "zoo")
+_LAYERS = ("align", "audit", "gauge", "nn", "recipes", "run", "spec", "tasks", "testing", "view", "zoo")
 _HOME = {
     "Element": "gauge",
     "act": "gauge",

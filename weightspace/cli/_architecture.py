@@ -1,23 +1,24 @@
 """``--model`` or ``--spec``: the architecture whose networks a verb reads, and networks of it as files."""
 
 import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 from .._errors import ConfigError
 from ._factory import load_factory
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from ..spec import SymmetrySpec
 
-_PREFIXES = ("module.", "_orig_mod.")
 
-
-def add_architecture(parser: argparse.ArgumentParser) -> None:
-    """``--model M:F`` with ``--input SHAPE``, or ``--spec FILE``."""
-    which = parser.add_mutually_exclusive_group(required=True)
+def add_architecture(parser: argparse.ArgumentParser, *, both: bool = False) -> None:
+    """``--model M:F`` with ``--input SHAPE``, or ``--spec FILE``; or with ``both`` a spec to be tried on a module."""
+    # argparse cannot say "one or both": a missing architecture is then met in `architecture_of`.
+    which = parser if both else parser.add_mutually_exclusive_group(required=True)
     which.add_argument(
         "--model",
         metavar="PACKAGE.MODULE:FACTORY",
@@ -32,15 +33,42 @@ def add_architecture(parser: argparse.ArgumentParser) -> None:
     )
 
 
+@final
+@dataclass(frozen=True)
+class Architecture:
+    """What is known of the networks: their symmetry, and with ``--model`` how to run them."""
+
+    spec: "SymmetrySpec"
+    module: "nn.Module | None" = None
+    example: Any = None
+
+    @property
+    def difference(self) -> "Callable[[dict[str, Tensor], dict[str, Tensor]], float] | None":
+        """The largest output difference of two networks, relative; ``None`` if only the spec is known."""
+        module = self.module
+        if module is None:
+            return None
+        from ..run.outputs import output_difference
+
+        return lambda first, second: output_difference(module, first, second, self.example)
+
+
 def spec_of(args: argparse.Namespace, *, on_unknown: str = "refuse") -> "SymmetrySpec":
-    """The spec of the architecture named on the command line.
+    """The spec of the architecture named on the command line; raises as :func:`architecture_of` does."""
+    return architecture_of(args, on_unknown=on_unknown).spec
+
+
+def architecture_of(args: argparse.Namespace, *, on_unknown: str = "refuse") -> Architecture:
+    """The architecture named on the command line.
 
     Raises:
         ConfigError: if the factory, its module or the input shapes cannot be used.
         SpecError: if the spec or the network cannot be read.
     """
-    if args.spec is not None:
-        return read_spec(args.spec)
+    if args.model is None and args.spec is None:
+        raise ConfigError("the architecture is not named. Add --model PACKAGE.MODULE:FACTORY, or --spec FILE")
+    if args.model is None:
+        return Architecture(read_spec(args.spec))
     from torch import nn
 
     from ..gauge import derive
@@ -63,7 +91,8 @@ def spec_of(args: argparse.Namespace, *, on_unknown: str = "refuse") -> "Symmetr
         raise ConfigError(
             f"--model {args.model} returns a module without an example input. Add its shape, e.g. --input 2,3,32,32"
         )
-    return derive(module, example, on_unknown=on_unknown)  # type: ignore[arg-type]
+    spec = read_spec(args.spec) if args.spec else derive(module, example, on_unknown=on_unknown)  # type: ignore[arg-type]
+    return Architecture(spec, module, example)
 
 
 def _example(text: str) -> "Tensor":
@@ -79,28 +108,10 @@ def _example(text: str) -> "Tensor":
 
 
 def read_params(path: Path, spec: "SymmetrySpec") -> "dict[str, Tensor]":
-    """The parameters of a network file under the names of the spec.
+    """The parameters of a network file under the names of the spec; see :func:`weightspace.run.networks.read_any`."""
+    from ..run.networks import read_any
 
-    Names may carry the prefixes ``module.`` and ``_orig_mod.`` of parallel and compiled modules.
-
-    Raises:
-        ConfigError: if the file cannot be read.
-        SpecMismatch: if a parameter is missing, unknown or of another shape, naming the file.
-    """
-    from .._errors import SpecMismatch
-    from ..run.networks import load_params
-
-    params = load_params(path)
-    for prefix in _PREFIXES * 2:
-        if params and all(name.startswith(prefix) for name in params):
-            params = {name.removeprefix(prefix): value for name, value in params.items()}
-    try:
-        stacked = spec.check(params)
-    except SpecMismatch as error:
-        raise SpecMismatch(f"{path}: {error}") from error
-    if stacked is not None:
-        raise SpecMismatch(f"{path} stacks {stacked} networks. Save them in files of their own.")
-    return params
+    return read_any(path, spec).params
 
 
 def read_spec(file: Path) -> "SymmetrySpec":

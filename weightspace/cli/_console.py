@@ -80,3 +80,8 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]
 def say(text: str) -> None:
     """One line on the output stream."""
     print(text, flush=True)
+
+
+def megabytes(number: int) -> str:
+    """A number of bytes, for people."""
+    return f"{number / 1e9:.2f} GB" if number >= 1e9 else f"{number / 1e6:.2f} MB"

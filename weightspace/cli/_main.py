@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from .._errors import ConfigError, WeightSpaceError
-from . import apply, audit, demo, evaluate, gauge_freedom, inspect, same, train, zoo
+from . import align, apply, audit, canonicalize, dedupe, demo, evaluate, gauge_freedom, inspect, same, train, zoo
 from ._verb import Verb, suggest
 
 VERBS: dict[str, Verb] = {
@@ -24,6 +24,10 @@ VERBS: dict[str, Verb] = {
         inspect.INSPECT,
         same.SAME,
         same.FINGERPRINT,
+        dedupe.DEDUPE,
+        canonicalize.CANONICALIZE,
+        align.ALIGN,
+        align.MOVE,
         audit.AUDIT,
         gauge_freedom.GAUGE_FREEDOM,
     )

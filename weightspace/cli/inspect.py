@@ -3,14 +3,18 @@
 import argparse
 from pathlib import Path
 
-from ._architecture import add_architecture, spec_of
+from ._architecture import add_architecture, read_params, spec_of
 from ._console import say
 from ._verb import Verb
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "network", type=Path, nargs="?", metavar="FILE", help="a network file: what its weights leave open"
+    )
     add_architecture(parser)
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the spec as text, for --spec of other verbs")
+    parser.add_argument("--draw", type=Path, metavar="FILE", help="draw spaces and layers, .svg or .png")
     parser.add_argument(
         "--on-unknown",
         choices=("refuse", "pin"),
@@ -20,16 +24,26 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace, _: list[str]) -> None:
-    from ..gauge import dimension
+    from ..gauge import canonicalize, dimension
+    from ..run.draw_spec import check_picture, draw_spec
     from ..spec import to_text
     from ..zoo._store import write_atomically
 
+    if args.draw is not None:
+        check_picture(args.draw)
     spec = spec_of(args, on_unknown=args.on_unknown)
+    params = None if args.network is None else read_params(args.network, spec)
     say(to_text(spec))
     say(str(dimension(spec)))
+    if params is not None:
+        types = ", ".join(sorted({str(value.dtype).removeprefix("torch.") for value in params.values()}))
+        say(f"{args.network}: {types}; canonical form: {canonicalize(params, spec)[2]}")
     if args.out is not None:
         write_atomically(args.out, to_text(spec).encode())
         say(f"spec: {args.out}")
+    if args.draw is not None:
+        draw_spec(spec, args.draw)
+        say(f"picture: {args.draw}")
 
 
 INSPECT = Verb(

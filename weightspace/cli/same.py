@@ -3,15 +3,16 @@
 import argparse
 from pathlib import Path
 
-from .._errors import ConfigError
-from ._architecture import add_architecture, read_params, spec_of
+from ._architecture import add_architecture, architecture_of, read_params, spec_of
 from ._arguments import count
 from ._console import print_table, progress, say
 from ._verb import Verb
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("first", type=Path, metavar="A", help="a network file (.safetensors, .pt, .pth)")
+    parser.add_argument(
+        "first", type=Path, metavar="A", help="a network file (.safetensors, .pt, .pth), or an index of shards"
+    )
     parser.add_argument("second", type=Path, metavar="B", help="another one")
     add_architecture(parser)
     parser.add_argument(
@@ -25,17 +26,18 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(args: argparse.Namespace, _: list[str]) -> None:
     from ..gauge import same
-    from ..run import record
+    from ..run import elements
 
-    if args.out is not None and args.out.suffix != ".safetensors":
-        raise ConfigError(f"--out {args.out} is not a .safetensors file. Type e.g. --out element.safetensors")
-    spec = spec_of(args)
-    found = same(read_params(args.first, spec), read_params(args.second, spec), spec, bits=args.bits)
-    say(str(found))
     if args.out is not None:
-        moves = {f"perm.{name}": value.contiguous() for name, value in found.element.perm.items()}
-        scales = {f"scale.{name}": value.contiguous() for name, value in found.element.scale.items()}
-        record.save_tensors(args.out, moves | scales, {"maps": f"{args.first.name} to {args.second.name}"})
+        elements.check_name(args.out)
+    known = architecture_of(args)
+    first, second = (read_params(path, known.spec) for path in (args.first, args.second))
+    found = same(first, second, known.spec, bits=args.bits)
+    say(str(found))
+    if known.difference is not None:
+        say(f"outputs: largest difference {known.difference(first, second):.3g} of their size")
+    if args.out is not None:
+        elements.save_element(args.out, found.element, known.spec, {"maps": f"{args.first.name} to {args.second.name}"})
         say(f"element: {args.out}")
     if not found.same:
         raise SystemExit(1)

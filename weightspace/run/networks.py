@@ -1,4 +1,4 @@
-"""Trained networks as users keep them: one safetensors or torch file per network, alone or in a folder."""
+"""Trained networks as users keep them: a safetensors or torch file, or shards with an index; alone or in a folder."""
 
 import io
 import pickle
@@ -14,8 +14,12 @@ from .._errors import ConfigError, SpecMismatch
 from .._types import Params
 from ..spec import SymmetrySpec
 from . import record
+from .shards import INDEX, index_in, is_index, read_shards, write_shards
 
 SUFFIXES = (".safetensors", ".pt", ".pth")
+
+_PREFIXES = ("module.", "_orig_mod.")
+"""What parallel and compiled modules put before all names."""
 
 ACTIVATION = "activation"
 """Metadata entry of a safetensors file: the hidden activation, which the weights alone do not show."""
@@ -24,25 +28,34 @@ ACTIVATION = "activation"
 @final
 @dataclass(frozen=True)
 class NetworkFile:
-    """One network: where it was read, its parameters as stored, and the metadata of its file."""
+    """One network: where it was read, its parameters as stored, and the metadata of its file.
+
+    ``prefix`` stands before every name in the file and not in ``params``.
+    """
 
     path: Path
     params: Params
     metadata: dict[str, str]
+    prefix: str = ""
 
 
 def find_networks(path: Path) -> list[Path]:
     """The network files that ``path`` means: itself, or all of a folder in alphabetical order.
 
+    A folder with an index of shards is one network, and its file is the index.
+
     Raises:
         ConfigError: if there are none.
     """
     if path.is_file():
-        if path.suffix not in SUFFIXES:
+        if path.suffix not in SUFFIXES and not is_index(path):
             raise ConfigError(f"{path} is no network file: its name should end in {', '.join(SUFFIXES)}. Convert it.")
         return [path]
     if not path.is_dir():
         raise ConfigError(f"there is no file or folder {path}. Check the path, e.g. with ls {path.parent}.")
+    index = index_in(path)
+    if index is not None:
+        return [index]
     files = sorted(file for file in path.iterdir() if file.suffix in SUFFIXES and not file.name.startswith("."))
     if not files:
         raise ConfigError(f"the folder {path} holds no file ending in {', '.join(SUFFIXES)}. Name another folder.")
@@ -112,15 +125,19 @@ def write_changed(network: NetworkFile, old: Params, new: Params, index: int, pa
     for name, value in network.params.items():
         delta = new[name][index].double() - old[name][index].double()
         changed[name] = (value.double() + delta).to(value.dtype)
-    write_network(path, changed, network.metadata | ({ACTIVATION: activation} if activation else {}))
+    stated = {ACTIVATION: activation} if activation else {}
+    write_network(path, changed, network.metadata | stated, network.path)
 
 
-def write_network(path: Path, params: Params, metadata: dict[str, str]) -> None:
-    """Write one network at once, in the format that the suffix names.
+def write_network(path: Path, params: Params, metadata: dict[str, str], like: Path | None = None) -> None:
+    """Write one network at once, in the format that the suffix names; an index in the shards of the index ``like``.
 
     Raises:
         ConfigError: if the place cannot be written.
     """
+    if is_index(path) and like is not None:
+        write_shards(path, like, params, metadata)
+        return
     if path.suffix == ".safetensors":
         record.save_tensors(path, params, metadata)
         return
@@ -132,10 +149,16 @@ def write_network(path: Path, params: Params, metadata: dict[str, str]) -> None:
 def targets(files: Sequence[Path], source: Path, out: Path) -> list[Path]:
     """Where the results of ``files`` go: ``out`` itself for one file, the same names inside it for a folder.
 
+    A sharded network may go into one file, or as shards into a folder.
+
     Raises:
         ConfigError: if a folder should go into a file, or a result would replace its input.
     """
-    if source.is_file():
+    if is_index(files[0]):
+        wanted = [out if out.suffix in SUFFIXES and not out.is_dir() else out / files[0].name]
+        if out.is_file() and out.suffix not in SUFFIXES:
+            raise ConfigError(f"{source} is sharded, so --out {out} must be a folder or end in {', '.join(SUFFIXES)}.")
+    elif source.is_file():
         wanted = [out / source.name if out.is_dir() else out]
         if wanted[0].suffix not in SUFFIXES:
             raise ConfigError(f"--out {out} should end in {', '.join(SUFFIXES)}, e.g. --out {out}.safetensors.")
@@ -152,15 +175,56 @@ def targets(files: Sequence[Path], source: Path, out: Path) -> list[Path]:
 def load_params(path: Path) -> Params:
     """The tensors of a ``.safetensors`` file, or of a ``.pt`` or ``.pth`` file read without running code.
 
+    An index of shards, or a folder that holds one, is a network as well.
+
     Raises:
         ConfigError: if the file is missing, has another suffix, is truncated, or holds no state_dict.
     """
-    if path.suffix not in SUFFIXES or not path.is_file():
-        raise ConfigError(f"{path} is no file of tensors. Give a file that ends in {', '.join(SUFFIXES)}.")
-    return _read(path)[0]
+    return _read(_network_at(path))[0]
+
+
+def read_any(path: Path, spec: SymmetrySpec) -> NetworkFile:
+    """One network of the spec's architecture, of any number types; ``module.`` and ``_orig_mod.`` before names go.
+
+    Raises:
+        ConfigError: if the file cannot be read.
+        SpecMismatch: if a parameter is missing, unknown or of another shape, or networks are stacked, naming the file.
+    """
+    place = _network_at(path)
+    params, metadata = _read(place)
+    prefix = _prefix(params)
+    params = {name.removeprefix(prefix): value for name, value in params.items()}
+    try:
+        stacked = spec.check(params)
+    except SpecMismatch as error:
+        raise SpecMismatch(f"{path}: {error}") from error
+    if stacked is not None:
+        raise SpecMismatch(f"{path} stacks {stacked} networks. Save them in files of their own.")
+    return NetworkFile(place, params, metadata, prefix)
+
+
+def _network_at(path: Path) -> Path:
+    index = index_in(path) if path.is_dir() else None
+    if index is None and not ((path.suffix in SUFFIXES or is_index(path)) and path.is_file()):
+        raise ConfigError(
+            f"{path} is no file of tensors. Give a file that ends in {', '.join(SUFFIXES)} or {INDEX}, or a folder "
+            "with such an index."
+        )
+    return index or path
+
+
+def _prefix(params: Params) -> str:
+    found = ""
+    # Wrappers may stand in each other, in either order, but hardly twice.
+    for prefix in _PREFIXES * 2:
+        if params and all(name.startswith(found + prefix) for name in params):
+            found += prefix
+    return found
 
 
 def _read(path: Path) -> tuple[Params, dict[str, str]]:
+    if is_index(path):
+        return read_shards(path)
     return record.load_tensors(path) if path.suffix == ".safetensors" else (_read_torch(path), {})
 
 

@@ -2,8 +2,10 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -33,36 +35,47 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises:
         ConfigError: if the folder cannot be written or the disk is full; the old file is left as it was.
     """
+    with written_at_once(path) as temporary, temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def written_at_once(path: Path) -> Iterator[Path]:
+    """A place to write a file or a folder that then takes the name ``path``; after an error nothing is left of it.
+
+    Raises:
+        ConfigError: if the folder cannot be written or the disk is full; what was there is left as it was.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        yield temporary
         temporary.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
         raise ConfigError(
             f"cannot write {path}: {error.strerror or error}. Nothing was half-written. "
             "Free some space or choose another place with --out."
         ) from error
+    finally:
+        with suppress(OSError):
+            _remove(temporary)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files of processes that were killed while they wrote into the folder.
+def remove_leftovers(folder: Path, name: str | None = None) -> None:
+    """Remove the temporary files of processes that were killed while they wrote into the folder, or only ``name``.
 
     Raises:
         ConfigError: if the folder cannot be written.
     """
-    for path in folder.glob(".*.tmp"):
+    for path in folder.glob(".*.tmp" if name is None else f".{escape(name)}.*.tmp"):
         pid = path.name.split(".")[-2]
         if pid.isdecimal() and _alive(int(pid)):
             continue
         try:
-            path.unlink(missing_ok=True)
+            _remove(path)
         except OSError as error:
             raise ConfigError(
                 f"cannot remove {path}: {error.strerror or error}. Remove it, or choose another --out."
@@ -93,7 +106,14 @@ def read_json(path: Path) -> Any:
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Write a safetensors file at once (see :func:`write_bytes`); the same content gives the same bytes."""
-    ready = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
+    ready: dict[str, Tensor] = {}
+    used: set[int] = set()
+    for name, tensor in tensors.items():
+        value = tensor.detach().contiguous().cpu()
+        place = value.untyped_storage().data_ptr()
+        # The format has no tied tensors: every name gets numbers of its own.
+        ready[name] = value.clone() if place in used else value
+        used.add(place)
     write_bytes(path, _with_sorted_metadata(save(ready, dict(metadata))))
 
 
@@ -162,6 +182,13 @@ def _with_sorted_metadata(content: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + content[8 + size :]
 
 
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def _alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -172,7 +199,8 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,0 +1,104 @@
+"""Where descent starts: elements found by comparing neurons with what is known of them so far.
+
+A sweep matches one family after the other. Entries towards neurons that are matched already (or never move: inputs,
+outputs) are compared one by one; of the others only their sorted values, which no order of the neighbours changes. So
+a planted element is found at once, where descent from the identity ends in a poor optimum.
+
+Source: the sorted slices and the sweep are ours; the reference starts from the identity (arXiv:2511.12601).
+"""
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor
+
+from ..gauge import Element, compose, sample
+from ..spec import SymmetrySpec
+from ._carriers import Carrier, Family
+from ._costs import Choice, Products, pair_costs, products
+from ._descent import Problem, element_of, move, with_inside
+
+
+def starts(task: Problem, restarts: int, seed: int) -> Iterator[tuple[str, Element]]:
+    """Name and element of every start: the sweeps, the identity, and random ones."""
+    free = identity_of(task)
+    if task.families:
+        yield "sweep", sweep(task, task.families)
+        yield "backward", sweep(task, task.families[::-1])
+    yield "identity", free
+    for place in range(restarts):
+        drawn = sample(task.spec, seed + place, num=task.num, max_scale=1.0)
+        yield f"random {place}", drawn
+
+
+def identity_of(task: Problem) -> Element:
+    """The identity, once for each pair."""
+    spaces = task.spec.free
+    return Element(
+        {space.name: torch.arange(space.size).expand(task.num, -1).clone() for space in spaces},
+        {space.name: torch.ones(task.num, space.size, dtype=torch.float64) for space in spaces},
+    )
+
+
+def sweep(task: Problem, order: tuple[Family, ...]) -> Element:
+    """The element found by matching the families in the given order, each by what is known then."""
+    element, moved = identity_of(task), dict(task.right)
+    known: set[str] = set()
+    for family in order:
+        costs: dict[str, Tensor | None] = {}
+        choices: dict[str, Choice] = {}
+        signed: set[str] = set()
+        for each in with_inside(family):
+            exact = tuple(c for c in each.carriers if not _unknown(c, known))
+            rough = tuple(c for c in each.carriers if _unknown(c, known))
+            found = products(task.left, moved, exact)
+            cost, choices[each.space] = pair_costs(found, each, sizes=False)
+            signed |= {name for parity, _ in found for name in parity}
+            for carrier in rough:
+                its = _slices(task.left, moved, carrier, known, task.spec)
+                more = its.norm.unsqueeze(-2) - 2 * its.inner
+                cost = more if cost is None else cost + more
+            costs[each.space] = cost
+        step = element_of(family, costs, choices, task.spec, task.num)
+        element = compose(step, element)
+        part = task.parts[task.families.index(family)]
+        moved |= move(step, {name: moved[name] for name in part.axes}, part)
+        known |= {each.space for each in with_inside(family)}
+        # A sign that no exact entry has shown is open still: entries towards it are compared by magnitude.
+        every = {name for each in with_inside(family) for name in each.signs}
+        known |= (every & signed) | {f"no sign of {name}" for name in every - signed}
+    return element
+
+
+def _unknown(carrier: Carrier, known: set[str]) -> bool:
+    return any(not _settled(name, known) for names in carrier.others.values() for name in names)
+
+
+def _settled(name: str, known: set[str]) -> bool:
+    return name in known and f"no sign of {name}" not in known
+
+
+def _slices(
+    left: Mapping[str, Tensor], right: Mapping[str, Tensor], carrier: Carrier, known: set[str], spec: SymmetrySpec
+) -> Products:
+    """Products of neurons by their sorted entries: sorted along the axes whose order is open."""
+    here, there = carrier.rows(left[carrier.param]), carrier.rows(right[carrier.param])
+    signs = any(
+        spec.space[name].scale in ("sign", "nonzero") and not _settled(name, known)
+        for names in carrier.others.values()
+        for name in names
+    )
+    if carrier.parity or signs:
+        here, there = here.abs(), there.abs()
+    # Behind networks, neurons and a neuron's own entries come the other axes in their order.
+    rest = [dim for dim in range(len(spec.axes[carrier.param])) if dim not in carrier.dims]
+    sort = [3 + rest.index(dim) for dim in sorted(carrier.others) if any(n not in known for n in carrier.others[dim])]
+    if not sort:  # only the signs are open
+        here, there = here.flatten(2), there.flatten(2)
+        return Products(here @ there.mT, there.square().sum(-1))
+    kept = [dim for dim in range(3, here.ndim) if dim not in sort]
+    here, there = (
+        value.permute(0, 1, 2, *kept, *sort).flatten(3 + len(kept)).sort(-1).values.flatten(2)
+        for value in (here, there)
+    )
+    return Products(here @ there.mT, there.square().sum(-1))
