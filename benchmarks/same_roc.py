@@ -10,7 +10,7 @@ misses are rounded and moved alike: the next checkpoint of the run, one weight (
 fan-in of one layer permuted without its fan-out. The other side of each comparison is the network as trained, float32.
 
 The score is ``Sameness.roundings``. Prints areas under the ROC curve and errors at the default limit, and writes
-results.csv, results.json, rows.csv and roc.svg. 20 minutes on two cores.
+results.csv, results.json, rows.csv and roc.svg. A quarter of an hour of processor time.
 """
 
 import sys
@@ -218,7 +218,7 @@ def summary(rows: list[dict]) -> list[dict]:
 
 
 def plot(rows: list[dict], path: Path) -> None:
-    """ROC curves, a panel for each noise; false alarms on a root scale, since nearly all curves hug the corner."""
+    """ROC curves, a panel for each noise."""
     import matplotlib
 
     matplotlib.use("Agg")
