@@ -19,6 +19,9 @@ from .canonical import canonicalize
 LIMIT = 1.5
 """Largest difference, in roundings, that still counts as the same network: 1, and what rounding does to scales."""
 
+ARITHMETIC = 1e-14
+"""Relative error of an entry after canonicalization in float64; more than float64 networks are rounded by."""
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -86,7 +89,7 @@ def _checked(params: Mapping[str, Tensor], spec: SymmetrySpec, which: str) -> Pa
 
 def _rounding(value: Tensor) -> Tensor:
     """What one entry may be off by, after rounding to its type."""
-    unit = torch.finfo(value.dtype).eps / 2 if value.is_floating_point() else 0.0
+    unit = max(torch.finfo(value.dtype).eps / 2, ARITHMETIC) if value.is_floating_point() else 0.0
     wide = value.to(torch.float64).abs()
     # Sums of squares behind the scales are rounded as well: a small part of the largest entry.
     return unit * (wide + 1e-3 * wide.max()) if value.numel() else wide
