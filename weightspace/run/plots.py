@@ -122,6 +122,24 @@ def before_after(rows: Sequence[Row]) -> "Figure | None":
     return figure
 
 
+def segment(curves: Mapping[str, tuple[Sequence[float], Sequence[float], Sequence[float] | None]]) -> str:
+    """SVG text of loss and accuracy (a fraction) along the segment between two networks, a line for each alignment."""
+    import matplotlib as mpl
+
+    with mpl.rc_context(_STYLE):
+        measured = all(accuracy is not None for _, _, accuracy in curves.values())
+        figure, panels = _figure(8.0 if measured else 4.2, 3.2, 1 + measured)
+        for name, (places, loss, accuracy) in curves.items():
+            panels[0].plot(places, loss, label=name)
+            if accuracy is not None and measured:
+                panels[1].plot(places, [100 * value for value in accuracy])
+        for axes, title in zip(panels, ("loss (nats)", "accuracy (%)"), strict=False):
+            axes.set_xlabel("place on the segment from A to B")
+            axes.set_title(title, fontsize=10, loc="left")
+        panels[0].legend()
+        return _svg(figure, "segment")
+
+
 def _svg(figure: "Figure", name: str) -> str:
     """The figure as one ``<svg>`` element whose ids start with ``name``, in the page's own text colour."""
     import matplotlib as mpl
