@@ -61,45 +61,45 @@ def folder(networks: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 
 def curves(path: Path) -> dict[str, list[tuple[float, float, float]]]:
     found: dict[str, list[tuple[float, float, float]]] = {}
-    for row in csv.DictReader(path.open()):
-        found.setdefault(row["method"], []).append((float(row["t"]), float(row["loss_nats"]), float(row["accuracy"])))
+    for row in csv.DictReader((path / "barrier_curves.csv").open()):
+        found.setdefault(row["method"], []).append((float(row["t"]), float(row["loss"]), float(row["accuracy"])))
     return found
 
 
 def test_every_curve_has_the_same_ends_and_aligning_lowers_the_middle(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["barrier", "a.safetensors", "b.safetensors", *MODEL, "--points", "5", "--out", "barrier.csv"]) == 0
-    found = curves(folder / "barrier.csv")
+    assert main(["barrier", "a.safetensors", "b.safetensors", *MODEL, "--points", "5", "--out", "barrier"]) == 0
+    found = curves(folder / "barrier")
     assert list(found) == ["naive", "permutations", "ours", "ours + repair"]
     for rows in found.values():
         assert [row[0] for row in rows] == [0, 0.25, 0.5, 0.75, 1]
         for end in (0, -1):
             assert rows[end][1:] == pytest.approx(found["naive"][end][1:], abs=1e-4)
     assert found["ours"][2][1] < found["naive"][2][1]
-    text = (folder / "barrier.svg").read_text()
+    text = (folder / "barrier" / "barriers.svg").read_text()
     assert text.startswith("<svg")
     assert "ours + repair" in text
     printed = capsys.readouterr().out
     assert "test half" in printed
-    assert "table: barrier.csv" in printed
+    assert "written: barrier/barriers.csv" in printed
 
 
 def test_between_copies_of_one_network_ours_is_flat_and_permutations_are_not(folder: Path) -> None:
     words = ["align", "a.safetensors", "copy.safetensors", *MODEL, "--out", "x.pt", "--element", "mine.safetensors"]
     assert main(words) == 0
-    more = ["--element", "mine.safetensors", "--points", "3", "--out", "flat.csv"]
+    more = ["--element", "mine.safetensors", "--points", "3", "--out", "flat"]
     assert main(["barrier", "a.safetensors", "copy.safetensors", *MODEL, *more]) == 0
-    found = curves(folder / "flat.csv")
+    found = curves(folder / "flat")
     for method in ("ours", "mine.safetensors"):
         assert found[method][1][1] == pytest.approx(found[method][0][1], abs=1e-3)
     assert found["permutations"][1][1] > found["ours"][1][1] + 0.01
 
 
-PAIR = ["a.safetensors", "b.safetensors", "--out", "new.csv"]
+PAIR = ["a.safetensors", "b.safetensors", "--out", "new"]
 BAD = {
     "spec alone": ([*PAIR, "--spec", "spec.txt"], "measured on the module"),
-    "no table": (["a.safetensors", "b.safetensors", *MODEL, "--out", "new.png"], "new.png is not a .csv file"),
+    "no folder": (["a.safetensors", "b.safetensors", *MODEL, "--out", "new.png"], "new.png is the name of a file"),
     "even points": ([*PAIR, *MODEL, "--points", "4"], "--points is 4"),
     "unknown images": ([*PAIR, *MODEL, "--images", "digit"], "Did you mean 'digits'?"),
     "images without a folder": ([*PAIR, *MODEL, "--images", "mnist"], "Add --data DIR"),
@@ -108,7 +108,7 @@ BAD = {
             "i.safetensors",
             "i.safetensors",
             "--out",
-            "new.csv",
+            "new",
             "--model",
             "classified_nets:image",
             "--input",
@@ -117,11 +117,11 @@ BAD = {
         "the images have 64 numbers each",
     ),
     "fewer classes": (
-        ["f.safetensors", "f.safetensors", "--out", "new.csv", "--model", "classified_nets:few", "--input", "2,64"],
+        ["f.safetensors", "f.safetensors", "--out", "new", "--model", "classified_nets:few", "--input", "2,64"],
         "the images have 10 classes",
     ),
-    "other architecture": (["a.safetensors", "f.safetensors", "--out", "new.csv", *MODEL], "f.safetensors: parameter"),
-    "not finite": (["a.safetensors", "n.safetensors", "--out", "new.csv", *MODEL], "n.safetensors: parameter"),
+    "other architecture": (["a.safetensors", "f.safetensors", "--out", "new", *MODEL], "f.safetensors: parameter"),
+    "not finite": (["a.safetensors", "n.safetensors", "--out", "new", *MODEL], "n.safetensors: parameter"),
     "no element": ([*PAIR, *MODEL, "--element", "a.safetensors"], "is no file of an element"),
 }
 

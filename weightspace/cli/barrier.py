@@ -18,7 +18,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("first", type=Path, metavar="A", help="the network at 0: a file, or a folder of shards")
     parser.add_argument("second", type=Path, metavar="B", help="the network at 1, which is aligned")
     add_architecture(parser, both=True)
-    add_out(parser, "the table of the curves, .csv; their figure, .svg, goes beside it")
+    add_out(parser, "folder of the tables (.csv) and the figure (.svg)")
     parser.add_argument(
         "--images", default="digits", metavar="NAME", help="image set that both classify (default: digits)"
     )
@@ -32,8 +32,8 @@ def _run(args: argparse.Namespace, _: list[str]) -> None:
     from ..run.barrier_files import barrier_files
     from ..zoo import load_images
 
-    if args.out.suffix != ".csv":
-        raise ConfigError(f"--out {args.out} is not a .csv file. Type e.g. --out barrier.csv")
+    if args.out.is_file() or args.out.suffix:
+        raise ConfigError(f"--out {args.out} is the name of a file. Name a folder, e.g. --out barrier")
     if args.points < 3 or args.points % 2 == 0:
         raise ConfigError(f"--points is {args.points}; give an odd number of at least 3, so that one is halfway")
     known = architecture_of(args)
@@ -41,7 +41,7 @@ def _run(args: argparse.Namespace, _: list[str]) -> None:
         raise ConfigError("a barrier is measured on the module. Add --model PACKAGE.MODULE:FACTORY")
     with progress() as show:
         images = load_images(args.images, args.data, progress=show)
-        done = barrier_files(
+        found, files = barrier_files(
             args.first,
             args.second,
             known.spec,
@@ -55,12 +55,10 @@ def _run(args: argparse.Namespace, _: list[str]) -> None:
             progress=show,
         )
     header = ("B as", "barrier, nats", "over mean", "at the middle", "points", "at the middle", "B: nats", "%")
-    first = done.found.rows[0].row()
+    first = found.rows[0].row()
     say(f"images: {args.images}, test half; A has {_nats(first['loss_a'])} nats and {_percent(first['accuracy_a'])} %")
-    print_table(
-        "Barrier: loss over the line between the ends, accuracy below it", header, list(map(_line, done.found.rows))
-    )
-    say(f"table: {done.table}\nfigure: {done.figure}")
+    print_table("Barrier: loss over the line between the ends, accuracy below it", header, list(map(_line, found.rows)))
+    say("\n".join(f"written: {file}" for file in files))
 
 
 def _line(pair: "PairBarrier") -> tuple[str, ...]:
@@ -86,7 +84,7 @@ BARRIER = Verb(
     "Goes straight from A to B as given (naive), with B's neurons only permuted, with the whole symmetry (ours), and\n"
     "with the statistics on the way repaired. Loss in nats and accuracy on the test half of the images; B's own are\n"
     "shown after moving, so that a change of its function would be seen.",
-    "weightspace barrier a.safetensors b.safetensors --model my_package.nets:make --input 2,64 --out barrier.csv",
+    "weightspace barrier a.safetensors b.safetensors --model my_package.nets:make --input 2,64 --out barrier",
     _arguments,
     _run,
 )

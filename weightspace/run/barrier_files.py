@@ -1,10 +1,6 @@
-"""Loss and accuracy on the way from one network file to another, by several alignments, as a table and a figure."""
+"""Loss and accuracy on the way from one network file to another, by several alignments, as tables and a figure."""
 
-import csv
-import io
-from dataclasses import dataclass
 from pathlib import Path
-from typing import final
 
 from torch import nn
 
@@ -15,21 +11,11 @@ from ..gauge import act
 from ..spec import SymmetrySpec
 from ..tasks.barrier import Barriers, Method, barriers, repaired
 from ..zoo import Images
-from . import plots, record
 from .alignment import load_single
+from .barriers import write_barriers
 from .checkpoint import open_network
 from .checkpoint_writer import Progress
 from .working import Bench, Example, bench, in_type, widest
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class BarrierFiles:
-    """What was measured, and the files written: the curves as a table, and their figure."""
-
-    found: Barriers
-    table: Path
-    figure: Path
 
 
 def barrier_files(
@@ -45,7 +31,7 @@ def barrier_files(
     points: int = 21,
     restarts: int = 0,
     progress: Progress | None = None,
-) -> BarrierFiles:
+) -> tuple[Barriers, list[Path]]:
     """Barriers on the test half of the images: as given, permutations only, the whole symmetry, and with repair.
 
     Args:
@@ -55,11 +41,14 @@ def barrier_files(
         module: The architecture, a classifier.
         example: Its inputs; only shapes and types matter.
         images: Its images; statistics are repaired on training images.
-        out: The table, ``.csv``; the figure, ``.svg``, goes beside it.
+        out: Folder of the tables and the figure.
         element: A saved alignment of the second network to compare with.
         points: Places on the segment, an odd number.
         restarts: Random starts of each alignment besides the usual ones.
         progress: Called with curves done, curves in all, and a message.
+
+    Returns:
+        What was measured, and the files written, see :func:`weightspace.run.barriers.write_barriers`.
 
     Raises:
         ConfigError: if a file cannot be read or written, or the images do not fit the module.
@@ -79,19 +68,7 @@ def barrier_files(
             progress(done, total, "curves")
 
     found = barriers([pair], measure, ways, points=points, progress=show)
-    record.write_text(out, _table(found))
-    figure = out.with_suffix(".svg")
-    curves = {row.method: row.curve for row in found.rows}
-    record.write_text(
-        figure,
-        plots.segment(
-            {
-                name: (c.t.tolist(), c.loss.tolist(), None if c.accuracy is None else c.accuracy.tolist())
-                for name, c in curves.items()
-            }
-        ),
-    )
-    return BarrierFiles(found, out, figure)
+    return found, write_barriers(out, found)
 
 
 def _ways(spec: SymmetrySpec, ready: Bench, images: Images, restarts: int) -> list[Method]:
@@ -111,14 +88,3 @@ def _given(path: Path, spec: SymmetrySpec) -> Method:
     if its != spec:
         raise SpecMismatch(f"{path} belongs to the architecture {its}, the networks to {spec}. Align them again.")
     return Method(path.name, lambda a, b: act(element, b, spec))  # noqa: ARG005
-
-
-def _table(found: Barriers) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("method", "t", "loss_nats", "accuracy"))
-    for row in found.rows:
-        assert row.curve.accuracy is not None, "a classifier has an accuracy"
-        for t, loss, accuracy in zip(row.curve.t, row.curve.loss, row.curve.accuracy, strict=True):
-            writer.writerow((row.method, f"{float(t):.6g}", f"{float(loss):.8g}", f"{float(accuracy):.6g}"))
-    return text.getvalue()
