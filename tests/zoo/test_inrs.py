@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from inr_material import tiny_inrs
 from zoo_material import content
@@ -25,6 +25,7 @@ def stacked(widths: tuple[int, ...], num: int, seed: int) -> tuple[Siren, dict[s
     return nets[0], {name: torch.stack([net.state_dict()[name] for net in nets]) for name in nets[0].state_dict()}
 
 
+@settings(max_examples=6)
 @given(WIDTHS, st.integers(1, 4), st.integers(2, 6), st.integers(0, 99))
 def test_stacked_sirens_are_the_module(widths, num, side, seed):
     net, params = stacked(widths, num, seed)
@@ -32,6 +33,7 @@ def test_stacked_sirens_are_the_module(widths, num, side, seed):
     torch.testing.assert_close(stacked_siren(params, x, 7.0, 0.25), stacked_forward(net, params, x))
 
 
+@settings(max_examples=6)
 @given(WIDTHS, st.integers(1, 4), st.integers(0, 99))
 def test_the_written_gradient_is_that_of_autograd(widths, num, seed):
     _, params = stacked(widths, num, seed)

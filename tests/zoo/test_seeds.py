@@ -65,7 +65,7 @@ def small_images(side: int):
 def test_training_is_a_function_of_the_seed_and_learns(kind, optimizer):
     images = small_images(8 if kind == "mlp" else 16)
     rate = 0.01 if optimizer == "adam" else 0.1
-    config = tiny_seeds(target=TARGETS[kind], optimizer=optimizer, learning_rate=rate, epochs=4, batch_size=20)
+    config = tiny_seeds(target=TARGETS[kind], optimizer=optimizer, learning_rate=rate, epochs=2, batch_size=20)
     state = torch.random.get_rng_state()
     net, lost = train_module(config, 5, images)
     assert torch.equal(state, torch.random.get_rng_state())

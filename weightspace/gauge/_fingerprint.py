@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .._errors import SpecMismatch
 from ..spec import SymmetrySpec
-from ._same import neuron_rows
+from ._rows import neuron_rows
 from .canonical import canonicalize
 
 _STEP = 0.05

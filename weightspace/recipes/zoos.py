@@ -79,15 +79,16 @@ def mlp512_mnist_tanh() -> SeedZooConfig:
 
 
 def cnn_cifar10_relu() -> SeedZooConfig:
-    """40 networks of the Small CNN Zoo (4,970 parameters) with ReLU on gray CIFAR-10."""
+    """40 networks of the Small CNN Zoo (4,970 parameters) with ReLU on gray CIFAR-10, about 50 %."""
     return SeedZooConfig(
         images="cifar10", target=CNNTarget(), optimizer="adam", learning_rate=1e-2, batch_size=128, epochs=6
     )
 
 
 def cnn_cifar10_tanh() -> SeedZooConfig:
-    """The same with tanh."""
-    return cnn_cifar10_relu().model_copy(update={"target": CNNTarget(activation="tanh")})
+    """The same with tanh, which learns more slowly."""
+    changes = {"target": CNNTarget(activation="tanh"), "learning_rate": 2e-2, "epochs": 8}
+    return cnn_cifar10_relu().model_copy(update=changes)
 
 
 def resnet_fashion_mnist() -> SeedZooConfig:
