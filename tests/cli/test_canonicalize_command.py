@@ -107,6 +107,14 @@ def test_tokens_are_probed_with_every_kind_of_word(folder: Path, capsys: pytest.
     assert "largest relative output difference" in capsys.readouterr().out
 
 
+def test_tied_tensors_become_tensors_of_their_own(folder: Path) -> None:
+    (folder / "tied.txt").write_text("in[3] fixed\n\na in\nb in\n")
+    shared = torch.arange(3.0)
+    torch.save({"a": shared, "b": shared}, folder / "tied.pt")
+    assert main(["canonicalize", "tied.pt", "--spec", "tied.txt", "--out", "one.safetensors"]) == 0
+    assert all(torch.equal(value, shared) for value in load_file(folder / "one.safetensors").values())
+
+
 def shard(folder: Path) -> None:
     params = load_file(folder / "nets/a.safetensors")
     places = {name: f"model-{1 + (name[0] == '2')}.safetensors" for name in params}

@@ -57,6 +57,15 @@ def test_another_network_ends_with_code_1(folder: Path, capsys: pytest.CaptureFi
     assert "different networks" in capsys.readouterr().out
 
 
+def test_a_quantized_copy_is_the_same_network_once_its_bits_are_said(folder: Path) -> None:
+    small = load_file(folder / "a.safetensors")
+    step = small["0.weight"].abs().max() / 127
+    save_file(small | {"0.weight": (small["0.weight"] / step).round() * step}, folder / "q.safetensors")
+    words = ["same", "a.safetensors", "q.safetensors", "--spec", "spec.txt"]
+    assert main(words) == 1
+    assert main([*words, "--bits", "8"]) == 0
+
+
 def test_fingerprints_are_equal_on_an_orbit(folder: Path) -> None:
     assert main(["fingerprint", "a.safetensors", "b.pt", "--spec", "spec.txt", "--out", "names.csv"]) == 0
     rows = [line.split(",") for line in (folder / "names.csv").read_text().splitlines()]
@@ -82,6 +91,10 @@ BAD = {
     "wrong suffix": (
         ["same", "a.safetensors", "b.pt", "--spec", "spec.txt", "--out", "x.npy"],
         "not a .safetensors",
+    ),
+    "no grid": (
+        ["same", "a.safetensors", "b.pt", "--spec", "spec.txt", "--bits", "32"],
+        "bits is 32; grids of 2 to 16",
     ),
     "other network": (["same", "a.safetensors", "e.safetensors", "--spec", "spec.txt"], "e.safetensors: parameter"),
 }

@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from architectures import ARCHITECTURES
+from architectures.oracle import random_state
 from torch import Tensor, nn
 
 import weightspace as ws
@@ -11,6 +13,10 @@ def network(activation: type[nn.Module], seed: int) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return nn.Sequential(nn.Linear(9, 12), activation(), nn.Linear(12, 7), activation(), nn.Linear(7, 3))
+
+
+def cast_floats(params: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    return {name: value.to(dtype) if value.is_floating_point() else value for name, value in params.items()}
 
 
 def cast(params: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
@@ -26,7 +32,7 @@ DTYPES = [torch.float64, torch.float32, torch.float16, torch.bfloat16]
 def test_orbit_copies_are_the_same_network_and_the_element_says_how(
     activation: type[nn.Module], dtype: torch.dtype
 ) -> None:
-    for seed in range(5):
+    for seed in range(2):
         net = network(activation, seed)
         spec, params = ws.derive(net, torch.zeros(2, 9)), dict(net.state_dict())
         wide = cast(params, torch.float64)  # the copy is rounded once, to its own type
@@ -98,6 +104,64 @@ def test_residual_networks_with_batch_normalization_are_recognized() -> None:
             value.copy_(torch.rand_like(value) + 0.1)
     copy = ws.act(ws.sample(spec, 3, max_scale=2.0), params, spec)
     assert ws.same(params, copy, spec).distance < 1e-5
+
+
+HARD = ["batchnorm_cnn", "resnext", "attention_by_head", "attention_qk_norm", "multihead_prenorm", "maxout"]
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_blocks_and_several_signs_are_matched_in_spite_of_rounding(name: str) -> None:
+    entry = ARCHITECTURES[name]
+    module = entry.factory()
+    spec = ws.derive(module, entry.example(), verify=False)
+    wide = random_state(module, 1)
+    copy = cast_floats(ws.act(ws.sample(spec, 2, max_scale=4.0), wide, spec), torch.bfloat16)
+    found = ws.same(wide, copy, spec)
+    assert found.same, str(found)
+    moved = ws.act(found.element, wide, spec)
+    for key, value in copy.items():
+        torch.testing.assert_close(moved[key], value.to(moved[key]), rtol=0.01, atol=0.01)
+
+
+def test_a_head_whose_queries_are_another_heads_is_another_network() -> None:
+    entry = ARCHITECTURES["attention_separate"]
+    module = entry.factory()
+    spec = ws.derive(module, entry.example(), verify=False)
+    wide = random_state(module, 1)
+    (inside,) = {axes[0].space for name, axes in spec.params if name.endswith("q.weight")}
+    half = spec.space[str(inside)].size // 2
+    wrong = {k: v.roll(half, 0) if k.endswith(("q.weight", "q.bias")) else v for k, v in wide.items()}
+    assert not ws.same(wide, wrong, spec).same
+
+
+@pytest.mark.parametrize("by_channel", [False, True])
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.Tanh])
+def test_a_quantized_copy_is_recognized_if_its_bits_are_said_and_only_then(
+    activation: type[nn.Module], by_channel: bool
+) -> None:
+    for seed in range(2):
+        net = network(activation, seed)
+        spec, params = ws.derive(net, torch.zeros(2, 9)), dict(net.state_dict())
+        copy = ws.act(ws.sample(spec, seed, max_scale=2.0), cast(params, torch.float64), spec)
+        for name, value in copy.items():
+            step = (
+                value.abs().amax(1, keepdim=True) / 127 if by_channel and value.dim() > 1 else value.abs().max() / 127
+            )
+            copy[name] = ((value / step).round() * step).float() if value.dim() > 1 else value.float()
+        assert ws.same(params, copy, spec, bits=8).same
+        assert not ws.same(params, copy, spec).same
+        assert not ws.same(params, copy, spec, bits=4).same
+        wrong = copy | {"2.weight": copy["2.weight"].roll(1, 0)}
+        assert not ws.same(params, wrong, spec, bits=8).same
+
+
+def test_bits_allow_nothing_for_weights_that_lie_on_no_grid() -> None:
+    net = network(nn.ReLU, 0)
+    spec, params = ws.derive(net, torch.zeros(2, 9)), dict(net.state_dict())
+    near = params | {"2.weight": params["2.weight"] * (1 + 1e-3 * torch.randn(7, 12))}
+    assert not ws.same(params, near, spec, bits=8).same
+    with pytest.raises(ws.ConfigError, match="bits is 1; grids of 2 to 16 bits are known"):
+        ws.same(params, near, spec, bits=1)
 
 
 def test_stacks_and_entries_that_are_not_finite_are_refused() -> None:

@@ -43,6 +43,11 @@ def test_keys_are_written_although_their_scales_are_inverse(bias):
     assert (row.reads, row.writes) == ((names[0],), (names[1],))
 
 
+def test_joined_queries_and_keys_are_written() -> None:
+    (row,) = layers(ws.parse("h[4] nonzero\nq[4] nonzero\nv[4] nonzero\n\na.weight q+q~+v h~\na.bias q+q~+v\n"))
+    assert (row.reads, row.writes) == (("h",), ("q", "v"))
+
+
 def test_no_two_lines_share_a_lane_in_a_row():
     spec = ws.parse(RESIDUAL)
     rows = layers(spec)

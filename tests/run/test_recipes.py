@@ -2,8 +2,10 @@
 
 import pytest
 
+import weightspace
 from weightspace import ConfigError, recipes
 from weightspace.run import parse_run
+from weightspace.zoo import ZooConfig
 
 
 @pytest.mark.parametrize("name", recipes.RUNS)
@@ -17,9 +19,15 @@ def test_every_run_recipe_is_complete_and_knows_its_name(name):
 @pytest.mark.parametrize("name", recipes.ZOOS)
 def test_every_zoo_recipe_is_the_architecture_of_the_paper(name):
     config = recipes.zoo(name)
-    assert config.target.widths == (64, 48, 32, 16, 10)
-    assert config.target.activation in name
     assert config.images in name
+    assert config.target.nonlinearity.split()[0] in name.replace("inr", "sin").replace("resnet", "relu")
+    if isinstance(config, ZooConfig):
+        assert config.target.widths == (64, 48, 32, 16, 10)
+    else:
+        architecture = "siren" if "inr" in name else name.replace("mlp512", "wide_mlp").replace(f"_{config.images}", "")
+        net, example = getattr(weightspace.zoo, architecture)()
+        assert config.target.example().shape == example.shape
+        assert str(config.target.build()) == str(net)
 
 
 def test_a_typo_gets_a_suggestion():

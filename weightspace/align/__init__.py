@@ -2,3 +2,15 @@
 
 from ._align import Alignment as Alignment
 from ._align import align as align
+from ._barrier import After as After
+from ._barrier import Barrier as Barrier
+from ._barrier import Evaluate as Evaluate
+from ._barrier import barrier as barrier
+from ._barrier import between as between
+from ._barrier import classification as classification
+from ._merge import Merged as Merged
+from ._merge import greedy_soup as greedy_soup
+from ._merge import merge as merge
+from ._statistics import reestimate as reestimate
+from ._statistics import repair as repair
+from ._subgroups import without_scales as without_scales

@@ -11,6 +11,9 @@ from ._verb import Verb
 _SHOWN = 20
 """Rows printed of a large folder; all of them lie in its file."""
 
+_SPACES = 4
+"""Spaces with something left open that the table names."""
+
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("networks", type=Path, metavar="FILE|DIR", help="a network file, or a folder of them")
@@ -43,15 +46,29 @@ def _run(args: argparse.Namespace, _: list[str]) -> None:
         )
     gaps = [row.difference for row in rows if row.difference is not None]
     lines = [
-        (Path(row.file).name, row.left_open, "-" if row.difference is None else f"{row.difference:.1e}", row.out)
+        (
+            Path(row.file).name,
+            _short(row.left_open),
+            "-" if row.difference is None else f"{row.difference:.1e}",
+            row.out,
+        )
         for row in rows[:_SHOWN]
     ]
     print_table(f"Canonical networks, scale {args.scale}", ("network", "left open", "outputs", "written to"), lines)
     if gaps:
         say(f"largest relative output difference: {max(gaps):.1e}, rounding of the numbers written included")
+    if len(rows) == 1 and lines[0][1] != rows[0].left_open:
+        say(f"left open: {rows[0].left_open}")
     if len(rows) > 1:
         unique = sum(row.left_open == "unique" for row in rows)
         say(f"{len(rows)} networks, nothing left open in {unique}; all rows: {args.out / TABLE}")
+
+
+def _short(left_open: str) -> str:
+    spaces = left_open.split("; ")
+    return (
+        left_open if len(spaces) <= _SPACES else f"{'; '.join(spaces[:_SPACES])}; {len(spaces) - _SPACES} spaces more"
+    )
 
 
 CANONICALIZE = Verb(

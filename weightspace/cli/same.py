@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from ._architecture import add_architecture, architecture_of, read_params, spec_of
+from ._arguments import count
 from ._console import print_table, progress, say
 from ._verb import Verb
 
@@ -14,6 +15,12 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("second", type=Path, metavar="B", help="another one")
     add_architecture(parser)
+    parser.add_argument(
+        "--bits",
+        type=count,
+        metavar="N",
+        help="parameters that lie on a symmetric grid of N bits (int8: 8) may differ by half a step",
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the element that maps A to B, .safetensors")
 
 
@@ -25,7 +32,7 @@ def _run(args: argparse.Namespace, _: list[str]) -> None:
         elements.check_name(args.out)
     known = architecture_of(args)
     first, second = (read_params(path, known.spec) for path in (args.first, args.second))
-    found = same(first, second, known.spec)
+    found = same(first, second, known.spec, bits=args.bits)
     say(str(found))
     if known.difference is not None:
         say(f"outputs: largest difference {known.difference(first, second):.3g} of their size")

@@ -48,19 +48,18 @@ def _print_info(zoo: "Zoo") -> None:
 
     say(f"images: {zoo.config.images}    architecture: {zoo.spec}")
     rows: Mapping[str, Any] = zoo.rows
+    inrs = "psnr" in rows
+    scores = rows["psnr"] if inrs else 100 * rows["val_accuracy"]
     lines = []
     for split in ("train", "val", "test"):
         picked = zoo.split(split)
         runs = len(np.unique(rows["id"][picked]))
         # Quantiles of a split without networks do not exist.
-        scores = (
-            [f"{100 * q:.1f}" for q in np.quantile(rows["val_accuracy"][picked], (0.05, 0.5, 0.95, 1.0))]
-            if runs
-            else ["-"] * 4
-        )
-        lines.append((split, str(runs), str(len(picked)), *scores))
-    header = ("split", "runs", "networks", "accuracy, 5 %", "median", "95 %", "best")
-    print_table("Accuracy (%) on the validation half of the test images", header, lines)
+        shown = [f"{q:.1f}" for q in np.quantile(scores[picked], (0.05, 0.5, 0.95, 1.0))] if runs else ["-"] * 4
+        lines.append((split, str(runs), str(len(picked)), *shown))
+    header = ("split", "runs", "networks", "PSNR, 5 %" if inrs else "accuracy, 5 %", "median", "95 %", "best")
+    title = "PSNR (dB) of each image" if inrs else "Accuracy (%) on the validation half of the test images"
+    print_table(title, header, lines)
 
 
 MAKE = Verb(

@@ -12,12 +12,15 @@ from ._element import identity as identity
 from ._element import inverse as inverse
 from ._element import sample as sample
 from ._elimination import pivot_columns as pivot_columns
+from ._fingerprint import KIND as KIND
 from ._fingerprint import Fingerprint as Fingerprint
 from ._fingerprint import fingerprint as fingerprint
+from ._fingerprint import fingerprints as fingerprints
 from ._freedom import Freedom as Freedom
 from ._freedom import generic_freedom as generic_freedom
 from ._freedom import layer_freedom as layer_freedom
 from ._freedom import null_space_freedom as null_space_freedom
+from ._group import groups as groups
 from ._layer import LayerShape as LayerShape
 from ._neuron import NeuronGauge as NeuronGauge
 from ._neuron import change_from_normal_form as change_from_normal_form
@@ -29,8 +32,10 @@ from ._neuron import normal_form as normal_form
 from ._neuron import reciprocal_or_zero as reciprocal_or_zero
 from ._neuron import rescale as rescale
 from ._neuron import safe_norm as safe_norm
+from ._same import LIMIT as LIMIT
 from ._same import Sameness as Sameness
 from ._same import same as same
+from ._same_pairs import same_pairs as same_pairs
 from ._scale import SCALE_GROUPS as SCALE_GROUPS
 from ._scale import AbstractScaleGroup as AbstractScaleGroup
 from ._scaling_rank import ScalingRank as ScalingRank

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from .._errors import ConfigError
 from ..run import Run
-from ..zoo import ZooConfig
+from ..zoo import AnyZooConfig
 from . import amortize, zoos
 
 T = TypeVar("T")
@@ -21,11 +21,18 @@ RUNS: dict[str, Callable[[], Run]] = {
 }
 """Recipes of ``weightspace train``."""
 
-ZOOS: dict[str, Callable[[], ZooConfig]] = {
+ZOOS: dict[str, Callable[[], AnyZooConfig]] = {
     "digits_mlp_tanh": zoos.digits_mlp_tanh,
     "digits_mlp_relu": zoos.digits_mlp_relu,
     "cifar10_mlp_tanh": zoos.cifar10_mlp_tanh,
     "cifar10_mlp_relu": zoos.cifar10_mlp_relu,
+    "inr_digits": zoos.inr_digits,
+    "inr_mnist": zoos.inr_mnist,
+    "mlp512_mnist_relu": zoos.mlp512_mnist_relu,
+    "mlp512_mnist_tanh": zoos.mlp512_mnist_tanh,
+    "cnn_cifar10_relu": zoos.cnn_cifar10_relu,
+    "cnn_cifar10_tanh": zoos.cnn_cifar10_tanh,
+    "resnet_fashion_mnist": zoos.resnet_fashion_mnist,
 }
 """Recipes of ``weightspace zoo make``."""
 
@@ -39,7 +46,7 @@ def get(name: str) -> Run:
     return _find(name, RUNS, ZOOS, "weightspace zoo make")()
 
 
-def zoo(name: str) -> ZooConfig:
+def zoo(name: str) -> AnyZooConfig:
     """The zoo recipe called ``name``.
 
     Raises:

@@ -5,6 +5,7 @@ from ._tables import percent as percent
 from ._tables import tables as tables
 from .apply import Applied as Applied
 from .apply import apply as apply
+from .barriers import write_barriers as write_barriers
 from .config import Run as Run
 from .config import from_yaml as from_yaml
 from .config import parse_run as parse_run

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, final
 
 from .._errors import ConfigError
-from ..spec import NeuronSpace, SymmetrySpec
+from ..spec import Axis, Joined, NeuronSpace, SymmetrySpec
 from . import record
 
 if TYPE_CHECKING:
@@ -139,18 +139,31 @@ def lanes(spec: SymmetrySpec, rows: list[Layer]) -> dict[str, int]:
 
 def _reads_and_writes(spec: SymmetrySpec, names: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     axes = [(axis, len(spec.axes[name]) == 1) for name in names for axis in spec.axes[name]]
-    parts = [(part, alone) for axis, alone in axes for part in axis.parts if part.space]
-    writes = _roots(spec, (part.space for part, alone in parts if alone or part.power >= 0))
-    if not writes:
-        # Keys carry the inverse of what queries do: all powers are -1, and the first axis is what comes out.
-        writes = _roots(spec, (part.space for part in spec.axes[names[0]][0].parts))
-        reads = _roots(spec, (part.space for part, _ in parts))
-        return tuple(name for name in reads if name not in writes), writes
-    alone = set(_roots(spec, (part.space for part, alone in parts if alone)))
-    read = _roots(spec, (part.space for part, alone in parts if not alone and part.power < 0))
-    inverse = {spec.root(part.space) for part, _ in parts if part.space and part.power > 0}
-    # A bias with power -1 says that the layer's output has that power.
-    return tuple(name for name in read if name not in alone or name in inverse), writes
+    # An axis of fan-in carries inverse powers only. Keys carry the inverse of what queries do: joined with them, or in
+    # a bias, or on the first of two axes with inverse powers, such an axis is written all the same.
+    inverse = [all(part.power < 0 for part in axis.parts) and not alone for axis, alone in axes]
+    if all(inverse):
+        inverse[0] = False
+    written, read = (
+        _roots(
+            spec,
+            (
+                part.space
+                for (axis, _), is_in in zip(axes, inverse, strict=True)
+                if is_in == which
+                for part in axis.parts
+            ),
+        )
+        for which in (False, True)
+    )
+    biases = _roots(spec, (part.space for axis, alone in axes if alone for part in axis.parts))
+    keys = {name for name in biases if name not in _roots(spec, _forward(axes))}
+    return tuple(name for name in read if name not in keys), written
+
+
+def _forward(axes: list[tuple[Axis | Joined, bool]]) -> Iterable[str | None]:
+    """Spaces that an axis carries with a power that is not inverse."""
+    return (part.space for axis, _ in axes for part in axis.parts if part.power >= 0)
 
 
 def _roots(spec: SymmetrySpec, names: Iterable[str | None]) -> tuple[str, ...]:

@@ -72,7 +72,7 @@ def load_material(
         ZooError: if the zoo is damaged.
     """
     zoo = open_zoo(config, folder, make=make, data_dir=data_dir, progress=progress)
-    activation = zoo.config.target.activation
+    activation = zoo.of_mlps().target.activation
     images = load_images(zoo.config.images, data_dir, progress)
     splits = {name: _networks(zoo, name, config.filter.min_val_accuracy) for name in ("train", "val", "test")}
     return Material(zoo, zoo.spec, activation, images, partial(stacked_mlp, activation=activation), **splits)

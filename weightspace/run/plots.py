@@ -1,4 +1,4 @@
-"""Figures of a run folder as SVG text: validation curves, accuracies as box plots, before against after.
+"""Figures as SVG text: validation curves, accuracies as box plots, before against after, barriers.
 
 Figures take what was read from the folder's files and return ``None`` where there is nothing to draw. Text and
 axes use the colour of the page around them, so one file suits light and dark pages.
@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..tasks import Barriers
 from ._tables import Row, is_done, label
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ _INK = "#0a0b0c"
 """Stands for the page's own text colour until the figure is text."""
 
 _OURS, _BROKEN, _OTHER, _GUIDE = "#1f77b4", "#d1711f", "#7f8790", "#9aa0a6"
+_METHODS = ("#c0392b", _OTHER, _OURS, "#2e8b57", _BROKEN, "#8e5ea2")
 _NAMES = {"ours": "operator", "broken": "symmetry-broken twin"}
 
 _STYLE: dict[Any, Any] = {
@@ -120,6 +122,29 @@ def before_after(rows: Sequence[Row]) -> "Figure | None":
     axes.set_ylabel("accuracy after (%)")
     axes.legend(loc="upper left", bbox_to_anchor=(0, 1.14), ncols=2, borderpad=0)
     return figure
+
+
+def barrier_curves(found: Barriers) -> str:
+    """SVG text: mean loss, and accuracy where it was measured, along the segments, by method with 95 % bands."""
+    import matplotlib as mpl
+
+    with mpl.rc_context(_STYLE):
+        shown = [(False, "loss (nats)", 1)]
+        if found.band(found.methods[0], accuracy=True) is not None:
+            shown.append((True, "accuracy (%)", 100))
+        figure, panels = _figure(4.0 * len(shown), 3.0, len(shown))
+        for axes, (accuracy, title, factor) in zip(panels, shown, strict=True):
+            for place, method in enumerate(found.methods):
+                band = found.band(method, accuracy=accuracy) or []
+                places = [t for t, _ in band]
+                color = _METHODS[place % len(_METHODS)]
+                axes.plot(places, [factor * e.mean for _, e in band], color=color, label=method)
+                low, high = [factor * e.low for _, e in band], [factor * e.high for _, e in band]
+                axes.fill_between(places, low, high, color=color, alpha=0.2, linewidth=0)
+            axes.set_xlabel("place on the segment")
+            axes.set_title(title, fontsize=10, loc="left")
+        panels[0].legend()
+        return _svg(figure, "barriers")
 
 
 def _svg(figure: "Figure", name: str) -> str:

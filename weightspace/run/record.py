@@ -107,11 +107,13 @@ def read_json(path: Path) -> Any:
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Write a safetensors file at once (see :func:`write_bytes`); the same content gives the same bytes."""
     ready: dict[str, Tensor] = {}
+    used: set[int] = set()
     for name, tensor in tensors.items():
         value = tensor.detach().contiguous().cpu()
+        place = value.untyped_storage().data_ptr()
         # The format has no tied tensors: every name gets numbers of its own.
-        used = {other.untyped_storage().data_ptr() for other in ready.values() if other.numel()}
-        ready[name] = value.clone() if value.untyped_storage().data_ptr() in used else value
+        ready[name] = value.clone() if place in used else value
+        used.add(place)
     write_bytes(path, _with_sorted_metadata(save(ready, dict(metadata))))
 
 

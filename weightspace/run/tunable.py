@@ -85,7 +85,7 @@ def open_tunable(path: Path, images: str | None, activation: ActivationName | No
 
 def _open_zoo(path: Path, images: str | None, activation: ActivationName | None) -> Tunable:
     zoo = Zoo.open(path)
-    own = zoo.config.target.activation
+    own = zoo.of_mlps().target.activation
     if activation not in (None, own):
         raise SpecMismatch(
             f"the networks of the zoo {path} have the activation {own!r}, not {activation!r}. Leave --activation out."

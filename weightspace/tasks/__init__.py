@@ -9,6 +9,12 @@ from .amortize import cross_entropy as cross_entropy
 from .amortize import divergence as divergence
 from .amortize import l1_norm as l1_norm
 from .amortize import objective as objective
+from .barrier import Barriers as Barriers
+from .barrier import Method as Method
+from .barrier import PairBarrier as PairBarrier
+from .barrier import barriers as barriers
+from .barrier import methods as methods
+from .barrier import repaired as repaired
 from .bootstrap import Estimate as Estimate
 from .bootstrap import mean_interval as mean_interval
 from .bootstrap import pair_interval as pair_interval

@@ -1,17 +1,33 @@
-"""Zoos: sets of trained networks. Targets, images, the vectorized trainer, and the files they are kept in."""
+"""Zoos: sets of trained networks. Targets, images, the vectorized trainers, and the files they are kept in."""
 
+from ._any_config import AnyZooConfig as AnyZooConfig
 from ._config import ZooConfig as ZooConfig
+from ._convnets import CNN as CNN
+from ._convnets import CNNTarget as CNNTarget
+from ._convnets import ResNet as ResNet
+from ._convnets import ResNetTarget as ResNetTarget
 from ._evaluate import Evaluation as Evaluation
 from ._evaluate import evaluate as evaluate
+from ._factories import cnn_relu as cnn_relu
+from ._factories import cnn_tanh as cnn_tanh
+from ._factories import resnet as resnet
+from ._factories import siren as siren
+from ._factories import wide_mlp_relu as wide_mlp_relu
+from ._factories import wide_mlp_tanh as wide_mlp_tanh
 from ._finetune import finetune as finetune
 from ._finetune import finetune_path as finetune_path
 from ._hyper import HyperSpace as HyperSpace
 from ._images import Images as Images
 from ._images import load_images as load_images
+from ._inr_config import InrZooConfig as InrZooConfig
 from ._make import make_zoo as make_zoo
+from ._seed_config import SeedZooConfig as SeedZooConfig
+from ._siren import Siren as Siren
+from ._siren import SirenTarget as SirenTarget
+from ._siren import pixel_grid as pixel_grid
+from ._siren import stacked_siren as stacked_siren
 from ._targets import MLP as MLP
 from ._targets import MLPTarget as MLPTarget
-from ._targets import Siren as Siren
 from ._targets import stacked_forward as stacked_forward
 from ._targets import stacked_mlp as stacked_mlp
 from ._zoo import Zoo as Zoo

@@ -1,4 +1,4 @@
-"""Image sets as the zoos use them: gray, 8x8, flattened, in [-1, 1]; labels as integers."""
+"""Image sets as the zoos use them: gray, 8x8 or whole, flattened, in [-1, 1]; labels as integers."""
 
 import difflib
 import io
@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, final, get_args
 
@@ -27,7 +28,7 @@ _SPLIT_SEED = 20251009  # fixed for good: every zoo and every table uses the sam
 @final
 @dataclass(frozen=True)
 class Images:
-    """A classification set: flattened 8x8 gray images in [-1, 1] and their labels.
+    """A classification set: flattened gray images in [-1, 1], row by row, and their labels.
 
     ``val`` and ``test`` are the two halves of the official test images: the first for every choice (filter,
     early stopping), the second for the final table only.
@@ -47,14 +48,17 @@ def load_images(
     name: str,
     data_dir: str | os.PathLike[str] | None = None,
     progress: Callable[[int, int, str], None] | None = None,
+    *,
+    full_size: bool = False,
 ) -> Images:
-    """The image set called ``name``.
+    """The image set called ``name``, each image averaged to 8x8 cells.
 
     Args:
         name: One of ``digits``, ``mnist``, ``fashion_mnist``, ``cifar10``.
         data_dir: Folder that holds ``NAME/train.parquet`` and ``NAME/test.parquet`` with the columns
             ``image`` (struct with ``bytes``) and ``label``; default: the environment's ``WEIGHTSPACE_DATA``.
         progress: Called with images read, images in all, and a message.
+        full_size: Keep the images' own size instead.
 
     Raises:
         ConfigError: unknown name, or a file that is missing or cannot be read.
@@ -80,7 +84,7 @@ def load_images(
         blocks = []
         with ThreadPoolExecutor(max_workers=2) as pool:
             try:
-                for block in pool.map(_decode_block, _blocks(encoded)):
+                for block in pool.map(partial(_decode_block, full_size=full_size), _blocks(encoded)):
                     blocks.append(block)
                     done += len(block)
                     if progress is not None:
@@ -100,14 +104,26 @@ def gray_8x8(pixels: np.ndarray) -> np.ndarray:
     Gray is the mean over channels. Each of the 8x8 cells is the mean over the area it covers; pixels that lie
     across a border count by the part inside (28 pixels: 3.5 per cell).
     """
+    total, channels = _channel_sum(pixels)
+    rows, columns = _area_weights(total.shape[1]), _area_weights(total.shape[2])
+    small = rows @ total @ columns.T
+    return (small / (127.5 * channels) - 1).reshape(len(total), SIDE * SIDE).astype(np.float32)
+
+
+def gray(pixels: np.ndarray) -> np.ndarray:
+    """Images ``[n, h, w]`` or ``[n, h, w, channels]`` in [0, 255] as ``[n, h * w]`` in [-1, 1], the channels' mean."""
+    total, channels = _channel_sum(pixels)
+    return (total / np.float32(127.5 * channels) - 1).reshape(len(total), -1)
+
+
+def _channel_sum(pixels: np.ndarray) -> tuple[np.ndarray, int]:
+    """Float32 sum over the channels, and their number."""
     planes = [pixels[..., channel] for channel in range(pixels.shape[3])] if pixels.ndim == 4 else [pixels]
     # Plane by plane is ten times faster than a sum over the last axis, and still exact.
     total = planes[0].astype(np.float32)
     for plane in planes[1:]:
         total += plane
-    rows, columns = _area_weights(total.shape[1]), _area_weights(total.shape[2])
-    small = rows @ total @ columns.T
-    return (small / (127.5 * len(planes)) - 1).reshape(len(total), SIDE * SIDE).astype(np.float32)
+    return total, len(planes)
 
 
 def _area_weights(size: int) -> np.ndarray:
@@ -167,7 +183,9 @@ def _blocks(encoded: Any) -> list[Any]:
     return [encoded.slice(start, _BLOCK) for start in range(0, len(encoded), _BLOCK)]
 
 
-def _decode_block(encoded: Any) -> np.ndarray:
+def _decode_block(encoded: Any, full_size: bool) -> np.ndarray:
     from PIL import Image
 
-    return gray_8x8(np.stack([np.asarray(Image.open(io.BytesIO(item.as_py()))) for item in encoded]))
+    return (gray if full_size else gray_8x8)(
+        np.stack([np.asarray(Image.open(io.BytesIO(item.as_py()))) for item in encoded])
+    )

@@ -5,8 +5,8 @@ import json
 from pathlib import Path
 
 from .._errors import ZooError
+from ._any_config import AnyZooConfig
 from ._claim import first_difference
-from ._config import ZooConfig
 from ._store import MAKE_AGAIN, MANIFEST, index_path, is_intact, read_index, read_manifest, shard_names
 
 
@@ -31,7 +31,7 @@ def missing(wanted: int, done: set[int], size: int) -> list[range]:
     return shards
 
 
-def check_same(config: ZooConfig, folder: Path) -> None:
+def check_same(config: AnyZooConfig, folder: Path) -> None:
     """Refuse a folder with a zoo of another configuration.
 
     Raises:
@@ -48,7 +48,7 @@ def check_same(config: ZooConfig, folder: Path) -> None:
         )
 
 
-def unfinished(config: ZooConfig, folder: Path) -> int | None:
+def unfinished(config: AnyZooConfig, folder: Path) -> int | None:
     """Number of runs to ask :func:`make_zoo` for, if that only adds what an earlier call has not done yet.
 
     None if the folder holds a zoo of another configuration, a finished one or a damaged one: repairing replaces

@@ -4,7 +4,6 @@ Parameters are called ``layers.0.weight``, ``layers.0.bias``, ... in every targe
 architecture can be run without building a module.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Literal, final
 
@@ -80,31 +79,6 @@ class MLP(nn.Module):
         return last(x)
 
 
-@final
-class Siren(nn.Module):
-    """Implicit neural representation: pixel coordinates in [-1, 1] to intensities, sine activations.
-
-    ``omega`` (radians per unit of pre-activation) multiplies every hidden pre-activation, ``offset`` is added to
-    the output. Source: Sitzmann et al. 2020, arXiv:2006.09661, section 3.2 (initialization included).
-    """
-
-    def __init__(self, widths: Sequence[int] = (2, 32, 32, 1), omega: float = 30.0, offset: float = 0.5) -> None:
-        super().__init__()
-        self.widths = tuple(widths)
-        self.omega = omega
-        self.offset = offset
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(self.widths, self.widths[1:], strict=False))
-        for size, layer in zip(self.widths, self.layers, strict=False):
-            bound = 1 / size if layer is self.layers[0] else math.sqrt(6 / size) / omega
-            nn.init.uniform_(layer.get_parameter("weight"), -bound, bound)
-
-    def forward(self, x: Float[Tensor, "p i"]) -> Float[Tensor, "p o"]:
-        *hidden, last = self.layers
-        for layer in hidden:
-            x = torch.sin(self.omega * layer(x))
-        return last(x) + self.offset
-
-
 class MLPTarget(BaseModel):
     """Configuration of an :class:`MLP`."""
 
@@ -134,6 +108,20 @@ class MLPTarget(BaseModel):
             out[f"layers.{index}.weight"] = (b, a)
             out[f"layers.{index}.bias"] = (b,)
         return out
+
+    def example(self) -> Tensor:
+        """One input."""
+        return torch.zeros(1, self.widths[0])
+
+    @property
+    def nonlinearity(self) -> str:
+        """What happens to a hidden pre-activation; part of the architecture's name."""
+        return self.activation
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Numbers that go in and out."""
+        return self.widths[0], self.widths[-1]
 
 
 def num_layers(params: Params) -> int:

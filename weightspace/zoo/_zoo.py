@@ -8,13 +8,13 @@ from typing import final
 import numpy as np
 import torch
 from jaxtyping import Int
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from torch import Tensor
 
 from .._errors import ZooError
 from .._types import Params
 from ..spec import SymmetrySpec, parse
+from ._any_config import AnyZooConfig, parse_config
 from ._config import ZooConfig
 from ._store import (
     MAKE_AGAIN,
@@ -38,13 +38,15 @@ class Zoo:
         path: Its folder.
         config: How it was made.
         spec: Symmetry spec of its networks.
-        rows: Index, a numpy array per column, ordered by run and epoch. ``id`` is the run; ``train_*`` were
-            measured without dropout on the run's own training images (at most 5,000), ``val_*`` and ``test_*`` on
-            the halves of the official test images; losses in nats, accuracies in [0, 1].
+        rows: Index, a numpy array per column, ordered by run and epoch. ``id`` is the run. Classifiers: ``train_*``
+            were measured without dropout on the run's own training images (at most 5,000), ``val_*`` and ``test_*``
+            on the halves of the official test images; losses in nats, accuracies in [0, 1]. INRs: ``image`` is the
+            place in the split's images (``load_images(..., full_size=True)``), ``label`` its class, ``mse`` the
+            mean square error of intensities in [0, 1], ``psnr`` is -10 log10 of it (dB).
     """
 
     def __init__(
-        self, path: Path, config: ZooConfig, arch: str, spec: SymmetrySpec, rows: dict[str, np.ndarray]
+        self, path: Path, config: AnyZooConfig, arch: str, spec: SymmetrySpec, rows: dict[str, np.ndarray]
     ) -> None:
         self.path, self.config, self.spec, self.rows = path, config, spec, rows
         self._arch = arch
@@ -59,10 +61,10 @@ class Zoo:
         folder = Path(path)
         manifest = read_manifest(folder)
         try:
-            config = ZooConfig.model_validate({**manifest["config"], "num": manifest["num"]})
+            config = parse_config({**manifest["config"], "num": manifest["num"]})
             (arch, architecture), *_ = manifest["architectures"].items()
             spec = parse(architecture["spec"])
-        except (KeyError, ValueError, TypeError, AttributeError, ValidationError) as error:
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise ZooError(
                 f"{folder / MANIFEST} is incomplete ({type(error).__name__}: {error}). Restore it, or make the zoo "
                 "again in an empty folder: weightspace zoo make RECIPE --out DIR"
@@ -84,6 +86,19 @@ class Zoo:
     def __len__(self) -> int:
         return len(self.rows["id"])
 
+    def of_mlps(self) -> ZooConfig:
+        """Its configuration, if its networks are MLPs on 8x8 images with hyper-parameters of their own.
+
+        Raises:
+            ZooError: if it is a zoo of another kind.
+        """
+        if isinstance(self.config, ZooConfig):
+            return self.config
+        raise ZooError(
+            f"{self.path} is a zoo of the kind {self.config.kind!r} ({self.config.target.kind}); needed are MLPs on "
+            "8x8 images. Make such a zoo: weightspace zoo make digits_mlp_tanh --out DIR"
+        )
+
     def split(self, name: str) -> np.ndarray:
         """Row indices of ``train``, ``val`` or ``test``.
 
@@ -97,13 +112,13 @@ class Zoo:
         return np.flatnonzero(self.rows["split"] == name)
 
     def load(self, indices: np.ndarray | Int[Tensor, " b"] | Sequence[int] | None = None) -> Params:
-        """Stacked float32 parameters of the given rows, in their order (default: of all).
+        """Stacked parameters of the given rows, in their order (default: of all); float32, counts are integers.
 
         Raises:
             ZooError: if a shard is damaged or holds a weight that is not finite.
         """
         chosen = np.arange(len(self)) if indices is None else np.asarray(indices, dtype=np.int64)
-        out = {name: torch.empty(len(chosen), *self.spec.shape(name)) for name in self.spec.axes}
+        out: Params = {name: torch.empty(len(chosen), *self.spec.shape(name)) for name in self.spec.axes}
         shards = self.rows["shard"][chosen]
         for shard in np.unique(shards):
             places = np.flatnonzero(shards == shard)
@@ -113,12 +128,14 @@ class Zoo:
             except (OSError, SafetensorError) as error:
                 raise ZooError(f"weights {path} cannot be read: {error}. {MAKE_AGAIN.format(self.path)}") from error
             for name, value in loaded.items():
-                finite = value.flatten(1).isfinite().all(1)
+                finite = value.isfinite().reshape(len(value), -1).all(1)
                 if not finite.all():
                     row = chosen[places[int(finite.int().argmin())]]
                     raise ZooError(
                         f"weights {path} hold values that are not finite, the first in {name!r} of run "
                         f"{self.rows['id'][row]}, epoch {self.rows['epoch'][row]}. {MAKE_AGAIN.format(self.path)}"
                     )
+                if out[name].dtype != value.dtype:
+                    out[name] = out[name].to(value.dtype)
                 out[name][torch.from_numpy(places)] = value
         return out

@@ -1,0 +1,171 @@
+"""Alignment against a plain loop, 1,000 pairs of INRs side by side, and cost against width.
+
+    python benchmarks/align.py [--json FILE] [--rounds 5]
+
+The plain loop is coordinate descent as published: float64, from the identity, the hidden layers in turn, an assignment
+on the products (on their magnitudes for signs), until the squared distance gains less than 1e-9 of itself. Pairs are
+MLPs 784-512-512-512-10 drawn independently; the squared distance reached is printed beside the time, since a faster
+end that is farther would be worth nothing. Two threads, interleaved, medians. Growth: pairs of MLPs with three hidden
+layers of width 32 to 1024, one alignment each, beside an encoder as in arXiv:2511.12601, which claims that assignment
+grows faster: a forward pass of the default functional with width 64.
+"""
+
+import sys
+
+sys.path.append(sys.path.pop(0))  # this folder last: operator.py in it is not the one that Python means
+
+import argparse
+import statistics
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from _timing import environment, interleaved, median_ratio, print_table, write_json
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+import weightspace as ws
+from weightspace.align import align
+
+Params = dict[str, Tensor]
+WIDTHS = (32, 64, 128, 256, 512, 1024)
+
+
+def chain(widths: tuple[int, ...], group: str) -> ws.SymmetrySpec:
+    names = ["in", *(f"h{k}" for k in range(len(widths) - 2)), "out"]
+    ends = {"in", "out"}
+    lines = [f"{n}[{w}] {'fixed' if n in ends else group}" for n, w in zip(names, widths, strict=True)]
+    for k in range(len(widths) - 1):
+        lines += [f"{2 * k}.weight {names[k + 1]} {names[k]}~", f"{2 * k}.bias {names[k + 1]}"]
+    return ws.parse("\n".join([*lines[: len(names)], "", *lines[len(names) :]]))
+
+
+def draw(spec: ws.SymmetrySpec, seed: int, num: int | None = None) -> Params:
+    """Weights of the usual size at initialization: variance 1 / fan-in."""
+    generator = torch.Generator().manual_seed(seed)
+    lead = () if num is None else (num,)
+    return {
+        name: torch.randn(*lead, *spec.shape(name), generator=generator) / (spec.shape(name)[-1] ** 0.5)
+        for name in spec.axes
+    }
+
+
+def plain(a: Params, b: Params, signs: bool) -> float:
+    """Squared distance after plain coordinate descent."""
+    layers = len(a) // 2
+    wa, wb = ([p[f"{2 * k}.weight"].double().numpy() for k in range(layers)] for p in (a, b))
+    ba, bb = ([p[f"{2 * k}.bias"].double().numpy() for k in range(layers)] for p in (a, b))
+    ends = [wa[0].shape[1], *(w.shape[0] for w in wa)]
+    perm, sign = [np.arange(n) for n in ends], [np.ones(n) for n in ends]
+
+    def moved(k: int) -> np.ndarray:
+        out, into = k + 1, k
+        return sign[out][:, None] * wb[k][perm[out]][:, perm[into]] * sign[into]
+
+    def distance() -> float:
+        gaps = [((wa[k] - moved(k)) ** 2).sum() for k in range(layers)]
+        return float(sum(gaps) + sum(((ba[k] - sign[k + 1] * bb[k][perm[k + 1]]) ** 2).sum() for k in range(layers)))
+
+    best = distance()
+    while True:
+        for k in range(1, layers):
+            into = wa[k - 1] @ (wb[k - 1][:, perm[k - 1]] * sign[k - 1]).T
+            out = wa[k].T @ (sign[k + 1][:, None] * wb[k][perm[k + 1]])
+            gain = into + out + np.outer(ba[k - 1], bb[k - 1])
+            rows, columns = linear_sum_assignment(np.abs(gain) if signs else gain, maximize=True)
+            perm[k] = columns
+            sign[k] = np.where(gain[rows, columns] < 0, -1.0, 1.0) if signs else np.ones(len(rows))
+        now = distance()
+        if now >= best * (1 - 1e-9):
+            return now
+        best = now
+
+
+def squared(a: Params, b: Params) -> float:
+    return sum(float((a[name].double() - b[name].double()).square().sum()) for name in a)
+
+
+def against_plain(rounds: int) -> dict[str, object]:
+    out: dict[str, object] = {}
+    rows = []
+    for group, signs in (("", False), ("sign", True)):
+        spec = chain((784, 512, 512, 512, 10), group)
+        ratios, ours, loop, ends = [], [], [], []
+        for seed in range(3):
+            a, b = draw(spec, 2 * seed), draw(spec, 2 * seed + 1)
+            reached: dict[str, float] = {}
+
+            def run_ours(a: Params = a, b: Params = b, reached: dict[str, float] = reached) -> None:
+                reached["ours"] = squared(a, align(a, b, spec).params)  # noqa: B023
+
+            def run_loop(a: Params = a, b: Params = b, reached: dict[str, float] = reached) -> None:
+                reached["plain"] = plain(a, b, signs)  # noqa: B023
+
+            times = interleaved({"ours": run_ours, "plain": run_loop}, rounds)
+            ratios.append(median_ratio(times["plain"], times["ours"]))
+            ours += times["ours"]
+            loop += times["plain"]
+            ends.append((reached["ours"], reached["plain"]))
+        name = "order and signs" if signs else "order"
+        out[name] = {"ratio": ratios, "ours_s": ours, "plain_s": loop, "squared distance (ours, plain)": ends}
+        near = ", ".join(f"{one:.0f} / {other:.0f}" for one, other in ends)
+        medians = statistics.median(ours), statistics.median(loop)
+        rows.append((name, f"{medians[0]:.2f} s", f"{medians[1]:.2f} s", f"{statistics.median(ratios):.1f}", near))
+    print_table(("matched over", "ours", "plain loop", "times", "squared distance, ours / plain"), rows)
+    return out
+
+
+def many_inrs() -> dict[str, object]:
+    spec = chain((2, 32, 32, 1), "sign")
+    a, b = draw(spec, 0, 1000), draw(spec, 1, 1000)
+    start = time.perf_counter()
+    found = align(a, b, spec)
+    seconds = time.perf_counter() - start
+    print(f"1,000 pairs of INRs (2-32-32-1): {seconds:.1f} s; {found}")
+    return {"seconds": seconds, "mean distance": float(found.distance.mean())}
+
+
+def growth(rounds: int) -> list[dict[str, float]]:
+    rows, table = [], []
+    for width in WIDTHS:
+        spec = chain((64, width, width, width, 10), "sign")
+        a, b = draw(spec, 0), draw(spec, 1)
+        encoder = ws.nn.InvariantFunctional(spec, width=64, out=128)
+        stacked = ws.gauge.stack([a])
+        with torch.no_grad():
+            times = interleaved(
+                {"align": lambda a=a, b=b, s=spec: align(a, b, s), "encoder": lambda e=encoder, s=stacked: e(s)},
+                rounds,
+                60.0,
+            )
+        weights = sum(value.numel() for value in a.values())
+        median = {name: statistics.median(values) for name, values in times.items()}
+        rows.append({"width": width, "parameters": weights, **median})
+        table.append((str(width), f"{weights:,}", f"{median['align']:.3f} s", f"{median['encoder']:.3f} s"))
+    print_table(("width", "parameters", "align one pair", "encoder, one network"), table)
+    slopes = {
+        name: float(np.polyfit(np.log([r["parameters"] for r in rows[2:]]), np.log([r[name] for r in rows[2:]]), 1)[0])
+        for name in ("align", "encoder")
+    }
+    print("growth with parameters, exponent from width 128 on:", {k: round(v, 2) for k, v in slopes.items()})
+    return [*rows, slopes]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--rounds", type=int, default=5)
+    args = parser.parse_args()
+    torch.set_num_threads(2)
+    result = {
+        "environment": environment(),
+        "plain": against_plain(args.rounds),
+        "inrs": many_inrs(),
+        "growth": growth(args.rounds),
+    }
+    write_json(args.json, result)
+
+
+if __name__ == "__main__":
+    main()

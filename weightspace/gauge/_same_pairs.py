@@ -1,0 +1,150 @@
+"""Many comparisons at once, by the batched steps of :func:`same`; pairs that these leave open are left to it."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from jaxtyping import Bool, Float
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from .._types import Params
+from ..spec import NeuronSpace, SymmetrySpec
+from ._act import act
+from ._element import Element, compose, identity, inverse
+from ._fingerprint import neuron_rows
+from ._same import LIMIT, same
+from .canonical import canonicalize
+
+SWEEPS = 6
+CLEAR = 10 * LIMIT
+"""Roundings from which on two networks whose neurons find clear partners are different without a second look."""
+
+Network = Mapping[str, Tensor]
+
+
+def same_pairs(
+    networks: Sequence[Network], pairs: Sequence[tuple[int, int]], spec: SymmetrySpec
+) -> Float[Tensor, " b"]:
+    """How far the networks of each pair are apart, in roundings; at most ``LIMIT`` for the same network.
+
+    An element that moves one network onto the other is a proof wherever it comes from, so canonical forms and
+    assignments are made for all pairs together. Pairs are different if every neuron has one partner that is far nearer
+    than any other, and the networks still differ. What is neither is decided by :func:`same`, one by one.
+
+    Args:
+        networks: Of any floating-point types, with finite entries.
+        pairs: Places in ``networks``.
+        spec: The symmetry of all of them.
+
+    Raises:
+        SpecMismatch: if a parameter does not fit the spec.
+    """
+    wide = {n: torch.stack([net[n].double() for net in networks]) for n in spec.axes}
+    rooms = {n: _room(wide[n], torch.tensor([_unit(net[n]) for net in networks]).double()) for n in spec.axes}
+    canonical, to_canonical, _ = canonicalize(wide, spec, scale="balanced")
+    first, second = torch.tensor(pairs).T
+
+    def roundings(middle: Element, some: Tensor) -> Float[Tensor, " b"]:
+        """With the elements between the canonical forms of some of the pairs."""
+        one, two = first[some], second[some]
+        back = inverse(_take(to_canonical, two))
+        element = compose(back, compose(middle, _take(to_canonical, one)))
+        a, b, room_a, room_b = (_rows(of, at) for of in (wide, rooms) for at in (one, two))
+        return _roundings(element, a, b, room_a, room_b, spec)
+
+    found = roundings(_identities(spec, len(pairs)), torch.arange(len(pairs)))
+    left = (found > LIMIT).nonzero().flatten()
+    if len(left):
+        middle, clear = _assigned(_rows(canonical, first[left]), _rows(canonical, second[left]), spec)
+        assigned = roundings(middle, left)
+        found[left] = assigned
+        for place in left[(assigned > LIMIT) & ~(clear & (assigned > CLEAR))].tolist():
+            one, two = pairs[place]
+            found[place] = same(networks[one], networks[two], spec).roundings
+    return found
+
+
+def _roundings(
+    element: Element, a: Params, b: Params, room_a: Params, room_b: Params, spec: SymmetrySpec
+) -> Float[Tensor, " b"]:
+    moved = act(element, a, spec)
+    most = Element(element.perm, {name: scale.abs() for name, scale in element.scale.items()})
+    room, still = act(most, room_a, spec), act(most, {n: torch.zeros_like(v) for n, v in a.items()}, spec)
+    worst = torch.zeros(len(next(iter(a.values()))), dtype=torch.float64)
+    for name in spec.axes:
+        # Where something is added before scaling (running variances), a rounding is scaled alone.
+        allowed = room[name] - still[name] + room_b[name] + 1e-300
+        gap = ((moved[name] - b[name]).abs() / allowed).flatten(1)
+        worst = torch.maximum(worst, gap.amax(1)) if gap.shape[1] else worst
+    return worst
+
+
+def _unit(value: Tensor) -> float:
+    """The relative rounding of a number type."""
+    return torch.finfo(value.dtype).eps / 2 if value.is_floating_point() else 0.0
+
+
+def _room(value: Tensor, unit: Float[Tensor, " b"]) -> Tensor:
+    """What each entry may be off by after rounding, as in :func:`same`."""
+    size = value.abs().flatten(1)
+    most = size.amax(1, keepdim=True) if size.shape[1] else size
+    return (unit[:, None] * (size + 1e-3 * most)).view_as(value)
+
+
+def _assigned(left: Params, right: Params, spec: SymmetrySpec) -> tuple[Element, Bool[Tensor, " b"]]:
+    """Elements near the identity that bring each ``left`` to its ``right``, space by space, and whether they are clear.
+
+    Clear: all spaces are assigned, and to each neuron every other than its partner is at least twice as far.
+    """
+    num = len(next(iter(left.values())))
+    element = none = _identities(spec, num)
+    alone = [space for space in spec.free if _is_alone(space, spec)]
+    clear = torch.ones(num, dtype=torch.bool)
+    for _ in range(SWEEPS):
+        moved, clear = False, torch.full((num,), len(alone) == len(spec.free))
+        for space in alone:
+            here = torch.vmap(lambda p, name=space.name: _joined(p, spec, name))(act(element, left, spec))
+            there = torch.vmap(lambda p, name=space.name: _joined(p, spec, name))(right)
+            products = there @ here.mT
+            signed = space.scale in ("sign", "nonzero")
+            gain = products.abs() if signed else products
+            cost = there.square().sum(-1)[:, :, None] + here.square().sum(-1)[:, None] - 2 * gain
+            order = torch.stack([torch.as_tensor(linear_sum_assignment(net)[1]) for net in cost.numpy()])
+            chosen = products.gather(-1, order[:, :, None])[:, :, 0]
+            sign = torch.where((chosen < 0) & signed, -1.0, 1.0).double()
+            others = cost.scatter(-1, order[:, :, None], torch.inf)
+            clear &= (4 * cost.gather(-1, order[:, :, None])[:, :, 0] <= others.amin(-1)).all(-1)
+            moved |= not (torch.equal(order, none.perm[space.name]) and torch.equal(sign, none.scale[space.name]))
+            step = Element(none.perm | {space.name: order}, none.scale | {space.name: sign})
+            element = compose(step, element)
+        if not moved:
+            break
+    return element, clear
+
+
+def _identities(spec: SymmetrySpec, num: int) -> Element:
+    one = identity(spec)
+    return Element(
+        {name: perm.expand(num, -1) for name, perm in one.perm.items()},
+        {name: scale.expand(num, -1) for name, scale in one.scale.items()},
+    )
+
+
+def _is_alone(space: NeuronSpace, spec: SymmetrySpec) -> bool:
+    """Whether nothing else moves with the neurons of the space, so that they can be assigned on their own."""
+    bound = space.like or space.within or space.ordered
+    return not bound and not any(space.name in (other.like, other.within, other.along) for other in spec.spaces)
+
+
+def _joined(params: Network, spec: SymmetrySpec, name: str) -> Tensor:
+    """All entries that carry a neuron of the space, one row for each neuron."""
+    rows = neuron_rows(params, spec, name)
+    return torch.cat(rows, 1) if rows else torch.zeros(spec.space[name].size, 1, dtype=torch.float64)
+
+
+def _rows(params: Params, index: Tensor) -> Params:
+    return {name: value[index] for name, value in params.items()}
+
+
+def _take(element: Element, index: Tensor) -> Element:
+    return Element(_rows(element.perm, index), _rows(element.scale, index))
