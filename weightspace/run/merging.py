@@ -13,7 +13,7 @@ from .._errors import SpecMismatch
 from ..gauge import Element
 from ..spec import SymmetrySpec
 from .alignment import load_single, moved
-from .checkpoint import Checkpoint, open_checkpoint, open_network
+from .checkpoint import PIECE, Checkpoint, open_checkpoint, open_network
 from .checkpoint_writer import Progress, write_like
 from .merge_recipe import MergeRecipe
 
@@ -88,10 +88,16 @@ def merge_linear(sources: Sources, weights: Sequence[float], out: Path, progress
         wide = torch.float64 if torch.float64 in types else torch.float32
         total = torch.zeros(sources.base.shapes[name], dtype=wide)
         for place, weight in enumerate(weights):
-            total.add_(sources.read(place, name), alpha=weight)
+            _add(total, sources.read(place, name), weight)
         return total
 
     write_like(sources.base, out, mean, sources.dtypes, progress=progress)
+
+
+def _add(total: Tensor, value: Tensor, weight: float) -> None:
+    """Add in place; a function of its own, so that no value outlives its turn."""
+    for here, there in zip(total.view(-1).split(PIECE), value.reshape(-1).split(PIECE), strict=True):
+        here.add_(there, alpha=weight)
 
 
 def linear_bytes(sources: Sources) -> int:
@@ -101,7 +107,7 @@ def linear_bytes(sources: Sources) -> int:
         width = max(network.dtypes[name].itemsize for network in sources.networks)
         wide = max(width, sources.dtypes[name].itemsize, 4)
         copies = 3 if any(sources.moves) else 1
-        most = max(most, math.prod(shape) * (wide + copies * width + sources.dtypes[name].itemsize))
+        most = max(most, math.prod(shape) * (wide + copies * width))
     return most
 
 
