@@ -131,6 +131,22 @@ class RelativeBias(SeparateProjections):
         return self.o((weights @ v).transpose(1, 2).reshape(b, t, -1))
 
 
+class MultiQuery(nn.Module):
+    """One key and one value for all heads, broadcast (Shazeer 2019)."""
+
+    def __init__(self, d: int, heads: int, width: int) -> None:
+        super().__init__()
+        self.heads, self.width = heads, width
+        self.q, self.kv = nn.Linear(d, heads * width), nn.Linear(d, 2 * width)
+        self.o = nn.Linear(heads * width, d)
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, t, _ = x.shape
+        q = self.q(x).view(b, t, self.heads, self.width).transpose(1, 2)
+        k, v = self.kv(x).unsqueeze(1).split(self.width, dim=-1)
+        return self.o(((q @ k.mT).softmax(dim=-1) @ v).transpose(1, 2).reshape(b, t, -1))
+
+
 class OwnMultihead(nn.Module):
     """nn.MultiheadAttention, attending to itself."""
 
@@ -201,6 +217,13 @@ ARCHITECTURES = [
         scales=21,
     ),
     Architecture("attention_relative_bias", lambda: between(7, RelativeBias(7, 2, 3, 5)), TOKENS, BRANCH, scales=19),
+    Architecture(
+        "attention_multi_query",
+        lambda: between(7, MultiQuery(7, 2, 3)),
+        TOKENS,
+        "7; all heads share the key's and the value's scales: 3 + 3.",
+        scales=13,
+    ),
     Architecture(
         "multihead_prenorm",
         lambda: between(6, OwnMultihead(6, 2)),

@@ -139,6 +139,47 @@ class Siamese(nn.Module):
         return self.out((self.encoder(a) - self.encoder(b)).abs())
 
 
+class UnrolledLSTM(nn.Module):
+    """An LSTM made of Linear layers; its state and its hidden values start as one tensor of zeros."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read, self.step = nn.Linear(3, 4 * 6), nn.Linear(6, 4 * 6, bias=False)
+        self.out = nn.Linear(6, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = c = torch.zeros(x.shape[0], 6, dtype=x.dtype, device=x.device)
+        for now in x.unbind(1):
+            i, f, g, o = (self.read(now) + self.step(h)).chunk(4, dim=1)
+            c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+            h = o.sigmoid() * c.tanh()
+        return self.out(h)
+
+
+class LowRank(nn.Module):
+    """A weight plus a product of two thin ones (Hu et al. 2022), added up before it is used."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.third = nn.Linear(4, 6), nn.Linear(6, 5), nn.Linear(5, 2)
+        self.down, self.up = nn.Parameter(torch.randn(2, 6)), nn.Parameter(torch.randn(5, 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.second.weight + 0.5 * (self.up @ self.down)
+        return self.third(F.linear(self.first(x).relu(), weight, self.second.bias).relu())
+
+
+class MixedAndFlattened(nn.Module):
+    """Channels, then tokens are mixed; the head reads the table of both as one axis."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.channels, self.tokens, self.head = nn.Linear(5, 6), nn.Linear(4, 7), nn.Linear(42, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.tokens(self.channels(x).relu().mT).relu().flatten(1))
+
+
 class UnrolledCell(nn.Module):
     """A recurrent cell made of Linear layers, the same at every step."""
 
@@ -303,6 +344,18 @@ ARCHITECTURES = [
         "unrolled_cell_relu", lambda: UnrolledCell(torch.relu), ((2, 5, 3),), "6, one group at every step.", scales=6
     ),
     Architecture("unrolled_cell_tanh", lambda: UnrolledCell(torch.tanh), ((2, 5, 3),), "Signs: 0.", scales=0),
+    Architecture("unrolled_lstm", UnrolledLSTM, ((2, 3, 3),), "Signs: 0.", scales=0),
+    Architecture("low_rank_update", LowRank, ((2, 4),), "6 + 5, and the thin weights' 2.", scales=13),
+    Architecture(
+        "mixed_and_flattened", MixedAndFlattened, ((2, 4, 5),), "The tokens' 7, and 1 between both.", scales=8
+    ),
+    Architecture(
+        "weight_norm_whole",
+        lambda: nn.Sequential(nn.Linear(4, 5), nn.ReLU(), parametrizations.weight_norm(nn.Linear(5, 2), dim=None)),
+        ((2, 4),),
+        "One length for all: 1 for all neurons together.",
+        scales=1,
+    ),
     Architecture("vae", VAE, ((2, 6),), "The code is returned, hence fixed: 9 + 7.", scales=16),
     Architecture("vae_code", VAECode, ((2, 6),), "exp pins the deviation, and the sum its mean: 9 + 7.", scales=16),
     Architecture(

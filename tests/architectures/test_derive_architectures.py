@@ -16,6 +16,8 @@ from .oracle import random_state
 SMALLER = {
     "attention_cosine": 13,  # lengths of queries and keys do not matter, one scale per head each
     "attention_einsum": 11,  # a head and a coordinate lie on two axes
+    "low_rank_update": 2,  # products of scales that a sum of weights ties
+    "mixed_and_flattened": 0,  # a table of channels and tokens on one axis
     "gmlp": 7,  # one scale for a whole space
     "set_transformer": 41,
     "shufflenet": 42,  # channels shuffled between groups keep their places, and scales between groups

@@ -37,7 +37,7 @@ def test_a_copy_in_another_gauge_comes_back_with_its_metadata(folder: Path, caps
     with safe_open("o.safetensors", framework="pt") as file:
         assert file.metadata() == {"activation": "relu", "epoch": "3"}
     text = capsys.readouterr().out
-    assert "sweep, kept" in text
+    assert "sweep, nearest" in text
     assert "certificate: largest output difference" in text
     assert files_in(folder) >= {"o.safetensors"}
     assert not [name for name in files_in(folder) if name.endswith(".tmp")]

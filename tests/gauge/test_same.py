@@ -47,6 +47,16 @@ def test_orbit_copies_are_the_same_network_and_the_element_says_how(
         assert ws.fingerprint(params, spec).distance(ws.fingerprint(copy, spec)) < limit
 
 
+def test_float64_networks_are_the_same_up_to_the_rounding_of_the_comparison_itself() -> None:
+    net = nn.Sequential(nn.Linear(9, 12), nn.BatchNorm1d(12, affine=False), nn.ReLU(), nn.Linear(12, 3)).double()
+    spec = ws.derive(net, torch.zeros(2, 9, dtype=torch.float64))
+    params = {name: value + 0.1 if value.is_floating_point() else value for name, value in net.state_dict().items()}
+    for seed in range(5):
+        assert ws.same(params, ws.act(ws.sample(spec, seed), params, spec), spec).same
+    wrong = {**params, "0.weight": params["0.weight"] * (1 + 1e-9 * torch.eye(12, 9, dtype=torch.float64))}
+    assert not ws.same(params, wrong, spec).same
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 @pytest.mark.parametrize("activation", [nn.ReLU, nn.Tanh])
 def test_one_weight_changed_by_one_percent_is_another_network(activation: type[nn.Module], dtype: torch.dtype) -> None:

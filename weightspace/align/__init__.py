@@ -1,5 +1,6 @@
 """Networks from different trainings brought together: alignment with a proof, merging, and the barrier between them."""
 
+from ._activations import match_activations as match_activations
 from ._align import Alignment as Alignment
 from ._align import align as align
 from ._barrier import After as After

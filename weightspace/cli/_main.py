@@ -7,7 +7,22 @@ from collections.abc import Sequence
 
 from .. import __version__
 from .._errors import ConfigError, WeightSpaceError
-from . import align, apply, audit, canonicalize, dedupe, demo, evaluate, gauge_freedom, inspect, same, train, zoo
+from . import (
+    align,
+    apply,
+    audit,
+    barrier,
+    canonicalize,
+    dedupe,
+    demo,
+    evaluate,
+    gauge_freedom,
+    inspect,
+    merge,
+    same,
+    train,
+    zoo,
+)
 from ._verb import Verb, suggest
 
 VERBS: dict[str, Verb] = {
@@ -28,6 +43,8 @@ VERBS: dict[str, Verb] = {
         canonicalize.CANONICALIZE,
         align.ALIGN,
         align.MOVE,
+        merge.MERGE,
+        barrier.BARRIER,
         audit.AUDIT,
         gauge_freedom.GAUGE_FREEDOM,
     )

@@ -53,8 +53,11 @@ def _align(args: argparse.Namespace, _: list[str]) -> None:
             progress=show,
         )
     found = done.found
-    rows = [(name + (", kept" if name == found.won else ""), f"{float(far):.6g}") for name, far in found.starts.items()]
-    print_table("Relative distance, in the balanced gauge", ("start of the search", "end"), rows)
+    rows = [
+        (name + (", nearest" if name == found.won else ""), f"{float(far):.6g}") for name, far in found.starts.items()
+    ]
+    rows.append(("after descent", f"{float(found.distance):.6g}"))
+    print_table("Distance from A, relative, in the balanced gauge", ("start", "distance"), rows)
     say(f"distance of the numbers as stored, relative: {done.before:.4g} before, {done.after:.4g} after")
     if found.output_difference is None:
         say("certificate: not measured, since --spec alone has no module to run. Add --model PACKAGE.MODULE:FACTORY")

@@ -37,6 +37,9 @@ DTYPES = {
 
 _PREFIXES = ("module.", "_orig_mod.")
 
+PIECE = 1 << 20
+"""Entries that are converted or compared at a time: copies of whole tensors would double what a merge takes."""
+
 
 @final
 @dataclass(frozen=True)
@@ -251,9 +254,9 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def is_finite(value: Tensor) -> bool:
-    """Whether all entries are numbers; takes no memory, as ``isfinite`` does."""
-    if not value.numel() or not value.dtype.is_floating_point:
+    """Whether all entries are numbers, looked at piece by piece."""
+    if not value.dtype.is_floating_point:
         return True
-    # Types of 8 bits have no extremes of their own. NaN is the largest and the smallest of all.
-    least, most = torch.aminmax(value.float() if value.dtype.itemsize == 1 else value)
-    return bool(least.isfinite() and most.isfinite())
+    # Types of 8 bits have no test of their own.
+    pieces = (piece.float() if piece.dtype.itemsize == 1 else piece for piece in value.reshape(-1).split(PIECE))
+    return all(bool(piece.isfinite().all()) for piece in pieces)

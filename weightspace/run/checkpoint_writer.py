@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .._errors import ConfigError, SpecMismatch
 from . import record
-from .checkpoint import DTYPES, Checkpoint, Part, is_finite, size
+from .checkpoint import DTYPES, PIECE, Checkpoint, Part, is_finite, size
 
 _WORDS = {dtype: word for word, dtype in DTYPES.items()}
 
@@ -79,7 +79,9 @@ def write_like(
             progress(done, len(plain), "tensors")
         done += 1
         name = plain[stored]
-        return _converted(tensor(name), types[name], name, like.shapes[name])
+        found = tensor(name)
+        assert tuple(found.shape) == like.shapes[name], f"{name} has shape {list(found.shape)}"
+        return found
 
     def save(part: Part, path: Path) -> None:
         shapes = {name: (like.shapes[plain[name]], types[plain[name]]) for name in part.names}
@@ -95,7 +97,7 @@ def write_like(
             save(Part(out.name, like.metadata, names), temporary)
         elif out.suffix in (".pt", ".pth"):
             buffer = io.BytesIO()
-            torch.save({name: value(name) for name in names}, buffer)
+            torch.save({name: _converted(value(name), types[plain[name]], name) for name in names}, buffer)
             temporary.write_bytes(buffer.getvalue())
         else:
             temporary.mkdir()
@@ -126,7 +128,12 @@ def _write(
     text += b" " * (-len(text) % 8)
     file.write(len(text).to_bytes(8, "little") + text)
     for name in order:
-        file.write(value(name).reshape(-1).view(torch.uint8).numpy().data)
+        _write_tensor(file, value(name), shapes[name][1], name)
+
+
+def _write_tensor(file: BinaryIO, value: Tensor, dtype: torch.dtype, name: str) -> None:
+    for piece in value.detach().reshape(-1).split(PIECE):
+        file.write(_converted(piece, dtype, name).view(torch.uint8).numpy().data)
 
 
 def _write_index(like: Checkpoint, types: Mapping[str, torch.dtype], path: Path) -> None:
@@ -140,8 +147,7 @@ def _write_index(like: Checkpoint, types: Mapping[str, torch.dtype], path: Path)
         os.fsync(file.fileno())
 
 
-def _converted(value: Tensor, dtype: torch.dtype, name: str, shape: tuple[int, ...]) -> Tensor:
-    assert tuple(value.shape) == shape, f"{name} has shape {tuple(value.shape)}, announced was {shape}"
+def _converted(value: Tensor, dtype: torch.dtype, name: str) -> Tensor:
     there = value.detach().to(device="cpu", dtype=dtype).contiguous()
     if not is_finite(there):
         word = str(dtype).removeprefix("torch.")

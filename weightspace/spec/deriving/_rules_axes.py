@@ -1,6 +1,7 @@
 """Rules of operators that work along axes: sums, pooling, padding, concatenation, selection."""
 
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 from torch import Tensor
@@ -10,7 +11,7 @@ from ._move import MOVES, join, move
 from ._pointwise import Passing, let_pass, unscaled
 from ._registry import made, rule
 from ._store import FIXED, ZERO
-from ._value import Field, Term, Value, drop, insert, settle, total
+from ._value import Field, Term, Value, crossed, drop, insert, settle, total
 from ._walk import Result, Walk
 
 
@@ -166,7 +167,7 @@ def embedding(walk: Walk, call: Call) -> Result:
     return replace(insert(row, range(len(places))), shape=shape_of(call.node), param=False)
 
 
-@rule("zeros_like new_zeros")
+@rule("zeros zeros_like new_zeros")
 def zeros(walk: Walk, call: Call) -> Result:
     del walk
     return Value(shape_of(call.node), zero=True)
@@ -174,4 +175,16 @@ def zeros(walk: Walk, call: Call) -> Result:
 
 @rule(" ".join(MOVES))
 def moves(walk: Walk, call: Call) -> Result:
-    return move(call, walk.value(call.first))
+    x = walk.value(call.first)
+    out = move(call, x)
+    if any(_merged(x, part) for part in (out if isinstance(out, tuple) else (out,))):
+        out = move(call, replace(x, fields=(crossed(walk.store, x.fields),)))
+    return out
+
+
+def _merged(x: Value, moved: Value) -> bool:
+    """Whether labels of different axes are on one axis now."""
+    return any(
+        set(moved.fields[a].dims) & set(moved.fields[b].dims) and not set(x.fields[a].dims) & set(x.fields[b].dims)
+        for a, b in combinations(range(len(x.fields)), 2)
+    )

@@ -6,7 +6,7 @@ from .._values import Call, Refused, shape_of
 from . import _contract, _norm
 from ._pointwise import Passing, let_pass, unscaled
 from ._registry import made, maybe, rule
-from ._value import Term, Value, multiply, total
+from ._value import Term, Value, multiply, ranked, total
 from ._walk import Result, Walk
 
 
@@ -97,7 +97,9 @@ def group_norm(walk: Walk, call: Call) -> Result:
 @rule("_weight_norm")
 def weight_norm(walk: Walk, call: Call) -> Result:
     v, g = walk.value(call.args["v"]), walk.value(call.args["g"])
-    dims = tuple(dim for dim in range(len(v.shape)) if dim != call.args["dim"] % len(v.shape))
-    size = total(walk.store, let_pass(walk.store, v, Passing(1, 0)), dims)
+    kept = call.args["dim"]  # -1: one norm for the whole tensor, and g has no axis
+    size = total(
+        walk.store, let_pass(walk.store, v, Passing(1, 0)), tuple(dim for dim in range(len(v.shape)) if dim != kept)
+    )
     unit = multiply(walk.store, v, let_pass(walk.store, size, Passing(-1, 1)))
-    return replace(multiply(walk.store, unit, g), param=True)
+    return replace(multiply(walk.store, unit, ranked(g, len(v.shape))), param=True)

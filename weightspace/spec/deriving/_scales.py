@@ -186,7 +186,7 @@ def _define(name: int, made: Monomial, made_of: dict[int, Monomial], users: dict
     made_of[name] = made = _reduced(made, modulus)
     for user in users.pop(name, set()):
         old = made_of[user]
-        power = old.pop(name)
+        power = old.pop(name, 0)  # none is left where an earlier step cancelled it
         for other, exponent in made.items():
             old[other] = old.get(other, 0) + power * exponent
         made_of[user] = _reduced(old, modulus)

@@ -1,6 +1,6 @@
 """A tensor of the forward pass: which units its entries belong to, and by which scales they are multiplied."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -228,6 +228,16 @@ def project(store: Store, label: Field, dims: tuple[int, ...]) -> Field:
     blocks = Field(store.units(int(np.prod(shape))).reshape(shape))
     store.block(label.ids, blocks.ids)
     return blocks
+
+
+def crossed(store: Store, labels: Sequence[Field]) -> Field:
+    """Units of their own for entries that several labels together tell apart, as members of the units of each."""
+    shape = np.broadcast_shapes(*(label.ids.shape for label in labels))
+    ids = store.units(int(np.prod(shape))).reshape(shape)
+    ids = np.where(np.any([np.broadcast_to(label.ids == ZERO, shape) for label in labels], axis=0), ZERO, ids)
+    for label in labels:
+        store.block(ids, label.ids)
+    return Field(ids)
 
 
 def total(store: Store, x: Value, dims: tuple[int, ...], *, absorb: frozenset[int] | None = None) -> Value:

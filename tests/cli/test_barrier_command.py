@@ -1,0 +1,145 @@
+"""The verb barrier: curves and figure from two trained networks, and what is refused."""
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+from network_files import files_in
+from safetensors.torch import load_file, save_file
+
+import weightspace as ws
+from weightspace.cli import main
+from weightspace.zoo import load_images
+
+NETS = """
+from torch import nn
+
+def make():
+    return nn.Sequential(nn.Linear(64, 24), nn.ReLU(), nn.Linear(24, 10))
+
+def few():
+    return nn.Sequential(nn.Linear(64, 24), nn.ReLU(), nn.Linear(24, 4))
+
+def image():
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 10))
+"""
+MODEL = ["--model", "classified_nets:make", "--input", "2,64"]
+
+
+def trained(seed: int) -> dict[str, torch.Tensor]:
+    torch.manual_seed(seed)
+    net = torch.nn.Sequential(torch.nn.Linear(64, 24), torch.nn.ReLU(), torch.nn.Linear(24, 10))
+    images = load_images("digits")
+    optimizer = torch.optim.Adam(net.parameters(), 1e-2)
+    for _ in range(60):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(net(images.train_x), images.train_y).backward()
+        optimizer.step()
+    return net.state_dict()
+
+
+@pytest.fixture(scope="module")
+def networks() -> list[dict[str, torch.Tensor]]:
+    return [trained(seed) for seed in (0, 1)]
+
+
+@pytest.fixture
+def folder(networks: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two trained networks, and a copy of the first in another gauge."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "classified_nets.py").write_text(NETS)
+    for name, params in zip("ab", networks, strict=True):
+        save_file(params, tmp_path / f"{name}.safetensors")
+    net = torch.nn.Sequential(torch.nn.Linear(64, 24), torch.nn.ReLU(), torch.nn.Linear(24, 10))
+    spec = ws.derive(net, torch.zeros(2, 64))
+    (tmp_path / "spec.txt").write_text(ws.to_text(spec))
+    save_file(ws.act(ws.sample(spec, 3), networks[0], spec), tmp_path / "copy.safetensors")
+    return tmp_path
+
+
+def curves(path: Path) -> dict[str, list[tuple[float, float, float]]]:
+    found: dict[str, list[tuple[float, float, float]]] = {}
+    for row in csv.DictReader((path / "barrier_curves.csv").open()):
+        found.setdefault(row["method"], []).append((float(row["t"]), float(row["loss"]), float(row["accuracy"])))
+    return found
+
+
+def test_every_curve_has_the_same_ends_and_aligning_lowers_the_middle(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["barrier", "a.safetensors", "b.safetensors", *MODEL, "--points", "5", "--out", "barrier"]) == 0
+    found = curves(folder / "barrier")
+    assert list(found) == ["naive", "permutations", "ours", "ours + repair"]
+    for rows in found.values():
+        assert [row[0] for row in rows] == [0, 0.25, 0.5, 0.75, 1]
+        for end in (0, -1):
+            assert rows[end][1:] == pytest.approx(found["naive"][end][1:], abs=1e-4)
+    assert found["ours"][2][1] < found["naive"][2][1]
+    text = (folder / "barrier" / "barriers.svg").read_text()
+    assert text.startswith("<svg")
+    assert "ours + repair" in text
+    printed = capsys.readouterr().out
+    assert "test half" in printed
+    assert "written: barrier/barriers.csv" in printed
+
+
+def test_between_copies_of_one_network_ours_is_flat_and_permutations_are_not(folder: Path) -> None:
+    words = ["align", "a.safetensors", "copy.safetensors", *MODEL, "--out", "x.pt", "--element", "mine.safetensors"]
+    assert main(words) == 0
+    more = ["--element", "mine.safetensors", "--points", "3", "--out", "flat"]
+    assert main(["barrier", "a.safetensors", "copy.safetensors", *MODEL, *more]) == 0
+    found = curves(folder / "flat")
+    for method in ("ours", "mine.safetensors"):
+        assert found[method][1][1] == pytest.approx(found[method][0][1], abs=1e-3)
+    assert found["permutations"][1][1] > found["ours"][1][1] + 0.01
+
+
+PAIR = ["a.safetensors", "b.safetensors", "--out", "new"]
+BAD = {
+    "spec alone": ([*PAIR, "--spec", "spec.txt"], "measured on the module"),
+    "no folder": (["a.safetensors", "b.safetensors", *MODEL, "--out", "new.png"], "new.png is the name of a file"),
+    "even points": ([*PAIR, *MODEL, "--points", "4"], "--points is 4"),
+    "unknown images": ([*PAIR, *MODEL, "--images", "digit"], "Did you mean 'digits'?"),
+    "images without a folder": ([*PAIR, *MODEL, "--images", "mnist"], "Add --data DIR"),
+    "images of another size": (
+        [
+            "i.safetensors",
+            "i.safetensors",
+            "--out",
+            "new",
+            "--model",
+            "classified_nets:image",
+            "--input",
+            "2,3,8,8",
+        ],
+        "the images have 64 numbers each",
+    ),
+    "fewer classes": (
+        ["f.safetensors", "f.safetensors", "--out", "new", "--model", "classified_nets:few", "--input", "2,64"],
+        "the images have 10 classes",
+    ),
+    "other architecture": (["a.safetensors", "f.safetensors", "--out", "new", *MODEL], "f.safetensors: parameter"),
+    "not finite": (["a.safetensors", "n.safetensors", "--out", "new", *MODEL], "n.safetensors: parameter"),
+    "no element": ([*PAIR, *MODEL, "--element", "a.safetensors"], "is no file of an element"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_ends_with_code_2_one_message_and_no_output(
+    name: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import classified_nets
+
+    save_file(classified_nets.few().state_dict(), "f.safetensors")
+    save_file(classified_nets.image().state_dict(), "i.safetensors")
+    a = load_file("a.safetensors")
+    save_file(a | {"2.bias": a["2.bias"] / 0}, "n.safetensors")
+    before = files_in(folder)
+    words, message = BAD[name]
+    assert main(["barrier", *words]) == 2
+    printed = capsys.readouterr()
+    assert message in " ".join(printed.err.split())
+    assert printed.err.count("error: ") == 1
+    assert files_in(folder) - {"__pycache__"} == before - {"__pycache__"}

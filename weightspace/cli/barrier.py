@@ -1,0 +1,90 @@
+"""``weightspace barrier``: how far the loss rises between two networks, before and after aligning them."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .._errors import ConfigError
+from ._architecture import add_architecture, architecture_of
+from ._arguments import add_data, add_out, count, natural
+from ._console import print_table, progress, say
+from ._verb import Verb
+
+if TYPE_CHECKING:
+    from ..tasks.barrier import PairBarrier
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("first", type=Path, metavar="A", help="the network at 0: a file, or a folder of shards")
+    parser.add_argument("second", type=Path, metavar="B", help="the network at 1, which is aligned")
+    add_architecture(parser, both=True)
+    add_out(parser, "folder of the tables (.csv) and the figure (.svg)")
+    parser.add_argument(
+        "--images", default="digits", metavar="NAME", help="image set that both classify (default: digits)"
+    )
+    add_data(parser)
+    parser.add_argument("--element", type=Path, metavar="FILE", help="a saved alignment of B to compare with")
+    parser.add_argument("--points", type=count, default=21, metavar="N", help="places on the way, odd (default: 21)")
+    parser.add_argument("--restarts", type=natural, default=0, metavar="N", help="random starts besides the usual four")
+
+
+def _run(args: argparse.Namespace, _: list[str]) -> None:
+    from ..run.barrier_files import barrier_files
+    from ..zoo import load_images
+
+    if args.out.is_file() or args.out.suffix:
+        raise ConfigError(f"--out {args.out} is the name of a file. Name a folder, e.g. --out barrier")
+    if args.points < 3 or args.points % 2 == 0:
+        raise ConfigError(f"--points is {args.points}; give an odd number of at least 3, so that one is halfway")
+    known = architecture_of(args)
+    if known.module is None:
+        raise ConfigError("a barrier is measured on the module. Add --model PACKAGE.MODULE:FACTORY")
+    with progress() as show:
+        images = load_images(args.images, args.data, progress=show)
+        found, files = barrier_files(
+            args.first,
+            args.second,
+            known.spec,
+            known.module,
+            known.example,
+            images,
+            args.out,
+            element=args.element,
+            points=args.points,
+            restarts=args.restarts,
+            progress=show,
+        )
+    header = ("B as", "barrier, nats", "over mean", "at the middle", "points", "at the middle", "B: nats", "%")
+    first = found.rows[0].row()
+    say(f"images: {args.images}, test half; A has {_nats(first['loss_a'])} nats and {_percent(first['accuracy_a'])} %")
+    print_table("Barrier: loss over the line between the ends, accuracy below it", header, list(map(_line, found.rows)))
+    say("\n".join(f"written: {file}" for file in files))
+
+
+def _line(pair: "PairBarrier") -> tuple[str, ...]:
+    row = pair.row()
+    losses = [_nats(row[name]) for name in ("over_line", "over_mean", "midpoint")]
+    points = [_percent(row[name]) for name in ("accuracy_over_line", "accuracy_midpoint")]
+    return (pair.method, *losses, *points, _nats(row["loss_b_moved"]), _percent(row["accuracy_b_moved"]))
+
+
+def _nats(value: object) -> str:
+    assert isinstance(value, float), "measured"
+    return f"{value:.4f}"
+
+
+def _percent(value: object) -> str:
+    assert isinstance(value, float), "measured"
+    return f"{100 * value:.1f}"
+
+
+BARRIER = Verb(
+    "barrier",
+    "Measure how far the loss rises between two networks, before and after aligning them.",
+    "Goes straight from A to B as given (naive), with B's neurons only permuted, with the whole symmetry (ours), and\n"
+    "with the statistics on the way repaired. Loss in nats and accuracy on the test half of the images; B's own are\n"
+    "shown after moving, so that a change of its function would be seen.",
+    "weightspace barrier a.safetensors b.safetensors --model my_package.nets:make --input 2,64 --out barrier",
+    _arguments,
+    _run,
+)

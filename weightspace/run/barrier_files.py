@@ -1,0 +1,90 @@
+"""Loss and accuracy on the way from one network file to another, by several alignments, as tables and a figure."""
+
+from pathlib import Path
+
+from torch import nn
+
+from .._errors import SpecMismatch
+from .._types import Params
+from ..align import align, without_scales
+from ..gauge import act
+from ..spec import SymmetrySpec
+from ..tasks.barrier import Barriers, Method, barriers, repaired
+from ..zoo import Images
+from .alignment import load_single
+from .barriers import write_barriers
+from .checkpoint import open_network
+from .checkpoint_writer import Progress
+from .working import Bench, Example, bench, in_type, widest
+
+
+def barrier_files(
+    first: Path,
+    second: Path,
+    spec: SymmetrySpec,
+    module: nn.Module,
+    example: Example,
+    images: Images,
+    out: Path,
+    *,
+    element: Path | None = None,
+    points: int = 21,
+    restarts: int = 0,
+    progress: Progress | None = None,
+) -> tuple[Barriers, list[Path]]:
+    """Barriers on the test half of the images: as given, permutations only, the whole symmetry, and with repair.
+
+    Args:
+        first: File of the network at 0.
+        second: File of the network at 1, which is moved.
+        spec: The symmetry of both.
+        module: The architecture, a classifier.
+        example: Its inputs; only shapes and types matter.
+        images: Its images; statistics are repaired on training images.
+        out: Folder of the tables and the figure.
+        element: A saved alignment of the second network to compare with.
+        points: Places on the segment, an odd number.
+        restarts: Random starts of each alignment besides the usual ones.
+        progress: Called with curves done, curves in all, and a message.
+
+    Returns:
+        What was measured, and the files written, see :func:`weightspace.run.barriers.write_barriers`.
+
+    Raises:
+        ConfigError: if a file cannot be read or written, or the images do not fit the module.
+        SpecMismatch: if a network or the element does not fit, or moving it changes its outputs.
+    """
+    a, b = open_network(first, spec), open_network(second, spec)
+    wide = widest((a, b))
+    ready = bench(module, example, wide)
+    measure = ready.measure(images.test_x, images.test_y)
+    ways = _ways(spec, ready, images, restarts)
+    if element is not None:
+        ways.append(_given(element, spec))
+    pair = (in_type(a.load(), wide), in_type(b.load(), wide))
+
+    def show(done: int, total: int) -> None:
+        if progress is not None:
+            progress(done, total, "curves")
+
+    found = barriers([pair], measure, ways, points=points, progress=show)
+    return found, write_barriers(out, found)
+
+
+def _ways(spec: SymmetrySpec, ready: Bench, images: Images, restarts: int) -> list[Method]:
+    def by(symmetry: SymmetrySpec) -> Method:
+        def move(a: Params, b: Params) -> Params:
+            return align(a, b, symmetry, module=ready.module, example=ready.example, restarts=restarts).params
+
+        return Method("ours" if symmetry is spec else "permutations", move)
+
+    ours = by(spec)
+    naive = Method("naive", lambda a, b: b)  # noqa: ARG005
+    return [naive, by(without_scales(spec)), ours, repaired(ours, spec, ready.module, ready.batches(images))]
+
+
+def _given(path: Path, spec: SymmetrySpec) -> Method:
+    element, its = load_single(path)
+    if its != spec:
+        raise SpecMismatch(f"{path} belongs to the architecture {its}, the networks to {spec}. Align them again.")
+    return Method(path.name, lambda a, b: act(element, b, spec))  # noqa: ARG005

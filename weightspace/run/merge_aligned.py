@@ -1,0 +1,84 @@
+"""Merging network files of different trainings: moved to where all agree best, then averaged or chosen greedily."""
+
+import math
+from pathlib import Path
+
+from .._types import Params
+from ..align import Merged, greedy_soup, merge, reestimate, repair
+from ..spec import SymmetrySpec
+from ..zoo import Images
+from .checkpoint_writer import Progress, write_like
+from .merge_recipe import MergeRecipe
+from .merging import Sources
+from .working import Bench, in_type, widest
+
+
+def base_first(recipe: MergeRecipe) -> list[int]:
+    """The networks' places with the base's first: the result has the gauge of the first."""
+    return [recipe.base, *(place for place in range(len(recipe.models)) if place != recipe.base)]
+
+
+def merge_aligned(
+    sources: Sources,
+    recipe: MergeRecipe,
+    spec: SymmetrySpec,
+    out: Path,
+    *,
+    bench: Bench | None = None,
+    images: Images | None = None,
+    progress: Progress | None = None,
+) -> tuple[Merged, list[tuple[float, float]]]:
+    """Write the mean of the networks, in the gauge of the base, once all are moved to where they agree best.
+
+    Args:
+        sources: The networks.
+        recipe: Method, weights, starts and statistics.
+        spec: The symmetry of all.
+        out: See :func:`weightspace.run.checkpoint_writer.target`.
+        bench: The module, for certificates, accuracies and statistics.
+        images: Training images for statistics, the validation half for choosing and for the accuracies returned.
+        progress: Called with networks done, networks in all, and a message.
+
+    Returns:
+        What was found, in the order of :func:`base_first`; and, with images, loss (nats) and accuracy of each network
+        in that order and of the result.
+
+    Raises:
+        ConfigError: if a file cannot be read or written, or the images do not fit the module.
+        SpecMismatch: if the outputs of a moved network change; nothing is written.
+    """
+    wide = widest(sources.networks)
+    measure = bench.measure(images.val_x, images.val_y) if bench and images else None
+    networks = [in_type(sources.networks[place].load(), wide) for place in base_first(recipe)]
+    words = {
+        "module": bench and bench.module,
+        "example": bench and bench.example,
+        "restarts": recipe.restarts,
+        "seed": recipe.seed,
+        "progress": None if progress is None else lambda done, total: progress(done, total, "matching"),
+    }
+
+    def anew(params: Params) -> Params:
+        if recipe.statistics != "reestimate" or bench is None or images is None:
+            return params
+        return reestimate(bench.module, params, bench.batches(images))
+
+    if recipe.merge_method == "greedy":
+        assert measure is not None, "checked by the recipe"
+        found = greedy_soup(networks, spec, lambda params: measure(anew(params))[1], **words)
+    else:
+        weights = [recipe.weights[place] for place in base_first(recipe)]
+        found = merge(networks, spec, weights=weights, **words)
+    params = anew(found.params)
+    if recipe.statistics == "repair" and bench is not None and images is not None:
+        ends = found.moved(networks, spec)
+        params = repair(bench.module, params, ends, spec, bench.batches(images), weights=found.weights.tolist())
+    scores = [] if measure is None else [measure(network) for network in (*networks, params)]
+    write_like(sources.base, out, lambda name: params[name], sources.dtypes)
+    return found, scores
+
+
+def aligned_bytes(sources: Sources) -> int:
+    """About the memory that matching all pairs of the networks takes, in bytes."""
+    numbers = sum(math.prod(shape) for shape in sources.base.shapes.values())
+    return 8 * numbers * (10 + 6 * len(sources.networks)) + sum(network.num_bytes for network in sources.networks)
