@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from .._errors import ConfigError
 from .._types import Params
-from ..align import Barrier, Evaluate, align, barrier, repair, without_scales
+from ..align import Barrier, Evaluate, align, barrier, match_activations, repair, without_scales
+from ..gauge import act
 from ..spec import SymmetrySpec
 from .bootstrap import Estimate, mean_interval, resample
 
@@ -160,13 +161,15 @@ def methods(
     module: nn.Module | None = None,
     batches: Sequence[Tensor | tuple[Tensor, ...]] | None = None,
 ) -> tuple[Method, ...]:
-    """The usual four: as given, permutations only, the whole symmetry (ours), and ours with repaired statistics.
+    """As given, permutations only, the whole symmetry (ours), and with inputs also features and repaired statistics.
+
+    "ours" matches weights, "features" what neurons do on the inputs, over the whole symmetry.
 
     Args:
         spec: The symmetry of the networks.
         restarts: Random starts of each alignment.
         module: The architecture, for certificates and statistics.
-        batches: Inputs for statistics; without them, or without a module, the fourth is left out.
+        batches: Inputs for features and statistics; without them, or without a module, those methods are left out.
     """
     only = without_scales(spec)
     ours = Method("ours", lambda a, b: align(a, b, spec, module=module, restarts=restarts).params)
@@ -177,7 +180,14 @@ def methods(
     )
     if module is None or batches is None:
         return found
-    return (*found, repaired(ours, spec, module, batches))
+    inputs = [batch[0] if isinstance(batch, tuple) else batch for batch in batches]
+    features = Method("features", lambda a, b: act(match_activations(a, b, spec, module, inputs), b, spec))
+    return (
+        *found,
+        repaired(ours, spec, module, batches),
+        features,
+        repaired(features, spec, module, batches),
+    )
 
 
 def repaired(

@@ -1,0 +1,92 @@
+"""Barriers between independently trained networks of a seed zoo, on images that none of them has seen.
+
+    weightspace zoo make mlp512_mnist_relu --num 40 --out zoo --data DIR
+    python benchmarks/barriers.py zoo --module wide_mlp_relu --data DIR --out runs/barriers/mlp512_mnist_relu
+
+Networks 0 and 1, 2 and 3, ... are pairs. Methods: as given, permutations only, ours (the whole symmetry, matched by
+weights), features (the whole symmetry, matched by what neurons do on training images), and both with repaired
+statistics. Prints loss and accuracy at the midpoint less the mean of the ends, with 95 % bootstrap intervals over
+pairs, and the pairs that are worse than by permutations only. Writes barriers.csv, barrier_curves.csv, barriers.svg and
+barriers.json.
+"""
+
+import sys
+
+sys.path.append(sys.path.pop(0))  # this folder last: operator.py in it is not the one that Python means
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+from _timing import environment, print_table
+from rich.progress import Progress
+
+import weightspace as ws
+from weightspace.align import classification
+from weightspace.tasks import barriers, methods
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("zoo", type=Path)
+    parser.add_argument("--module", required=True, help="factory in weightspace.zoo")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--pairs", type=int, default=20)
+    parser.add_argument("--points", type=int, default=11)
+    parser.add_argument("--images", type=int, default=5000, help="test images, and training images for features")
+    args = parser.parse_args()
+    zoo = ws.zoo.Zoo.open(args.zoo)
+    module, example = getattr(ws.zoo, args.module)()
+    module.eval()
+    kind = json.loads((args.zoo / "zoo.json").read_text())["config"]["images"]
+    images = ws.zoo.load_images(kind, args.data, full_size=True)
+    shape = example.shape[1:]
+    x, y = images.test_x[: args.images].reshape(-1, *shape), torch.as_tensor(images.test_y[: args.images]).long()
+    batches = list(images.train_x[: args.images].reshape(-1, *shape).split(1000))
+    params = zoo.load()
+    networks = [{name: value[k] for name, value in params.items()} for k in range(len(next(iter(params.values()))))]
+    pairs = list(zip(networks[::2], networks[1::2], strict=False))[: args.pairs]
+    ways = methods(zoo.spec, module=module, batches=batches)
+    with Progress() as bar:
+        line = bar.add_task("curves", total=len(pairs) * len(ways))
+        found = barriers(
+            pairs,
+            classification(module, x, y),
+            ways,
+            points=args.points,
+            progress=lambda done, _: bar.update(line, completed=done),
+        )
+    args.out.mkdir(parents=True, exist_ok=True)
+    ws.run.write_barriers(args.out, found)
+    rows, out = [], {}
+    naive = found.mean("naive", "over_mean")
+    for name in found.methods:
+        loss, accuracy = found.mean(name, "over_mean"), found.mean(name, "accuracy_midpoint")
+        gap, worse = found.difference(name, "permutations", "over_mean")
+        ends = [row.curve.accuracy for row in found.of(name)]
+        end = sum(float(a[0] + a[-1]) / 2 for a in ends) / len(ends)
+        share = loss.mean / naive.mean
+        out[name] = {
+            "barrier": loss.to_json(),
+            "share of naive": share,
+            "midpoint accuracy": accuracy.to_json(),
+            "ends' accuracy": end,
+            "less than permutations": gap.to_json(),
+            "pairs worse than permutations": worse,
+        }
+        cells = (text(loss), f"{100 * share:.0f} %", text(accuracy), f"{end:.4f}", text(gap), f"{worse}/{len(pairs)}")
+        rows.append((name, *cells))
+    header = ("method", "barrier, nats", "of naive", "midpoint accuracy", "ends", "less permutations", "worse pairs")
+    print_table(header, rows)
+    result = {"zoo": args.zoo.name, "pairs": len(pairs), "images": args.images, "methods": out}
+    (args.out / "barriers.json").write_text(json.dumps(result | {"environment": environment()}, indent=1) + "\n")
+
+
+def text(estimate: ws.tasks.Estimate) -> str:
+    return f"{estimate.mean:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+
+
+if __name__ == "__main__":
+    main()
