@@ -37,7 +37,15 @@ def measured() -> Barriers:
 
 def test_there_is_a_row_for_each_pair_and_method():
     found = measured()
-    assert found.methods == ("naive", "permutations", "ours", "ours + repair", "own")
+    assert found.methods == (
+        "naive",
+        "permutations",
+        "ours",
+        "ours + repair",
+        "features",
+        "features + repair",
+        "own",
+    )
     assert [(row.pair, row.method) for row in found.rows] == [(k, name) for k in range(2) for name in found.methods]
 
 
