@@ -112,3 +112,24 @@ def test_joined_axes_print_with_a_plus() -> None:
     joined = [axis for _, axes in spec.params for axis in axes if isinstance(axis, Joined)]
     assert joined
     assert any("+" in line for line in to_text(spec).splitlines())
+
+
+class Causal(nn.Module):
+    """Torch's encoder and decoder with a mask that is made inside forward."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 1)
+        self.decoder = nn.TransformerDecoder(nn.TransformerDecoderLayer(8, 2, 16, batch_first=True), 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mask = nn.Transformer.generate_square_subsequent_mask(x.shape[1])
+        return self.decoder(x, self.encoder(x, mask=mask), tgt_mask=mask)
+
+
+def test_a_mask_made_in_forward_is_no_branch_on_values() -> None:
+    net, x = Causal().double(), torch.randn(2, 5, 8, dtype=torch.float64)
+    spec = derive(net, x)
+    net.load_state_dict(random_state(net, 1))
+    assert largest_change(net, (x,), spec, 5) <= 1e-9
+    assert dimension(spec).scales == 6 * 8 + 2 * 16

@@ -115,6 +115,21 @@ TEXTS = {
         b.bias h1
         head.weight out h1~
     """,
+    "neurons of a space spread over parts of an axis": """
+in[4] fixed
+h0[2] positive
+h1[2] positive
+h2[4] ordered positive
+h3[5] ordered positive
+out[2] fixed
+
+a.weight  h0{0}+h2{0}+h0{1}+h1{0}+h2{1}+h1{1}+h2{2,3} in~
+a.bias    h0{0}+h2{0}+h0{1}+h1{0}+h2{1}+h1{1}+h2{2,3}
+o.weight  h3 h2{2,3,0}~+h1~+h0{0}~+h2{0}~+h0{1}~
+o.bias    h3
+p.weight  out h3{4,2,0,1,3,0}~
+p.bias    out
+""",
 }
 SPECS: dict[str, SymmetrySpec] = {name: parse(text) for name, text in TEXTS.items()}
 

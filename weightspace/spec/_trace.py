@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 from torch.fx import Node
+from torch.nn.modules import transformer
 
 from .._errors import SpecError
 from ._values import Call, Param
@@ -105,7 +106,7 @@ def _export(module: nn.Module, args: tuple[Tensor, ...]) -> ExportedProgram:
     training = {child: child.training for child in module.modules()}
     try:
         # Without gradients, a torch.no_grad() inside forward leaves no trace in the graph.
-        with _quiet(), torch.no_grad():
+        with _quiet(), torch.no_grad(), _masks_as_given():
             return torch.export.export(module.eval(), args)
     except Exception as error:  # whatever forward or the tracer raises becomes one short message
         name, kind = type(module).__name__, type(error).__name__
@@ -123,6 +124,21 @@ def _export(module: nn.Module, args: tuple[Tensor, ...]) -> ExportedProgram:
     finally:
         for child, mode in training.items():
             child.training = mode
+
+
+@contextmanager
+def _masks_as_given() -> Iterator[None]:
+    """Keeps torch's transformers from looking at the values of a mask to choose a faster way to the same numbers."""
+    own = transformer._detect_is_causal_mask
+
+    def as_said(mask: object, is_causal: bool | None = None, size: int | None = None) -> bool:  # noqa: ARG001
+        return bool(is_causal)
+
+    transformer._detect_is_causal_mask = as_said
+    try:
+        yield
+    finally:
+        transformer._detect_is_causal_mask = own
 
 
 @contextmanager

@@ -10,7 +10,7 @@ Source: colour refinement (Weisfeiler and Leman 1968) with real numbers for colo
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import torch
@@ -24,6 +24,9 @@ from ._places import arrange, has_own_order, places
 ROUNDS = 3
 Keys = dict[str, Tensor]
 """A number ``[b, n]`` for every neuron of the spaces with an order of their own."""
+
+_Owned = tuple[Owners, dict[str, Tensor], Tensor]
+"""A label, the neurons that say the places of its entries, and a number for the rest of the place."""
 
 
 @final
@@ -100,12 +103,13 @@ def _sheets(params: Mapping[str, Tensor], spec: SymmetrySpec) -> Iterator[_Sheet
     """The values and the magnitudes of every parameter that a permutation moves."""
     generator = Generator().manual_seed(0)
     for name in spec.axes:
-        labels: list[tuple[Owners, dict[str, Tensor], Tensor]] = []
+        labels: list[_Owned] = []
         for owned in owners(spec, name):
             found, rest = places(spec, str(owned.part.space), owned.neuron.clamp_min(0))
             outside = owned.neuron < 0
             found = {space: torch.where(outside, -1, neuron) for space, neuron in found.items()}
             labels.append((owned, found, torch.where(outside, -1, rest)))
+        labels = _joined(labels)
         free = [dim for dim in range(len(spec.axes[name])) if any(o.dim == dim and found for o, found, _ in labels)]
         # An axis on which the block on another axis depends is kept as well.
         kept = sorted({*free, *(dim for o, found, _ in labels if found for dim in o.dims)})
@@ -139,9 +143,7 @@ def _sheets(params: Mapping[str, Tensor], spec: SymmetrySpec) -> Iterator[_Sheet
             yield _Sheet(v.sum(away) if away else v, tuple(fixed), tuple(placed))
 
 
-def _fixed_factors(
-    labels: list[tuple[Owners, dict[str, Tensor], Tensor]], size: int, generator: Generator
-) -> Float[Tensor, "..."]:
+def _fixed_factors(labels: list[_Owned], size: int, generator: Generator) -> Float[Tensor, "..."]:
     """A factor in [0.5, 1.5] for every entry of an axis, the same for entries that a permutation may exchange."""
     wide = next((o.neuron.shape for o, _, _ in labels if len(o.dims) > 1), (size,))
     kind = torch.arange(math.prod(wide)).reshape(wide)  # entries of no space: by their place
@@ -149,11 +151,27 @@ def _fixed_factors(
         if not found:
             continue
         # On an axis of one block a neuron has one entry per neuron of the other axis, and those have no order.
-        rank = _rank(torch.stack(list(found.values()), -1)) if len(wide) == 1 else torch.zeros(wide, dtype=torch.long)
+        rank = torch.zeros(wide, dtype=torch.long)
+        if len(wide) == 1:
+            rank = _rank(torch.stack(list(found.values()), -1))
         inside = owned.neuron >= 0
         kind = torch.where(inside, -1 - ((rest * (size + 1) + rank) * (len(labels) + 1) + place), kind)
     distinct, which = kind.unique(return_inverse=True)
     return (0.5 + torch.rand(len(distinct), generator=generator, dtype=torch.float64))[which]
+
+
+def _joined(labels: list[_Owned]) -> list[_Owned]:
+    """The labels, with the parts of one axis between which a permutation moves entries taken as one."""
+    joined: dict[tuple[object, ...], _Owned] = {}
+    for owned, found, rest in labels:
+        key = (owned.dims, owned.dim, *found) if found else (id(owned),)
+        if key in joined:
+            first, its, remains = joined[key]
+            owned = replace(first, neuron=torch.maximum(first.neuron, owned.neuron))
+            found = {name: torch.maximum(its[name], neuron) for name, neuron in found.items()}
+            rest = torch.maximum(remains, rest)
+        joined[key] = (owned, found, rest)
+    return list(joined.values())
 
 
 def _rank(owner: Int[Tensor, "n c"]) -> Int[Tensor, " n"]:
