@@ -19,7 +19,6 @@ SMALLER = {
     "low_rank_update": 2,  # products of scales that a sum of weights ties
     "mixed_and_flattened": 0,  # a table of channels and tokens on one axis
     "gmlp": 7,  # one scale for a whole space
-    "set_transformer": 41,
     "shufflenet": 42,  # channels shuffled between groups keep their places, and scales between groups
     "swin": 85,  # merged patches
     "weight_norm_mlp": 13,  # directions have no length

@@ -22,6 +22,7 @@ def test_the_dimension_is_the_number_of_scalings_that_keep_the_outputs(case):
     assert found.gap > 1e6
 
 
+@settings(max_examples=5)
 @given(widths=st.lists(st.integers(1, 7), min_size=3, max_size=5), bias=st.booleans())
 @pytest.mark.parametrize("activation", [nn.ReLU, nn.LeakyReLU, nn.Identity, nn.Tanh, nn.GELU])
 def test_a_dense_network_has_a_scale_per_hidden_neuron(activation, widths, bias):

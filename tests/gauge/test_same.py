@@ -48,6 +48,7 @@ def test_orbit_copies_are_the_same_network_and_the_element_says_how(
 
 
 def test_float64_networks_are_the_same_up_to_the_rounding_of_the_comparison_itself() -> None:
+    torch.manual_seed(2)  # at which the running variance is off by two roundings
     net = nn.Sequential(nn.Linear(9, 12), nn.BatchNorm1d(12, affine=False), nn.ReLU(), nn.Linear(12, 3)).double()
     spec = ws.derive(net, torch.zeros(2, 9, dtype=torch.float64))
     params = {name: value + 0.1 if value.is_floating_point() else value for name, value in net.state_dict().items()}

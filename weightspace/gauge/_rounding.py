@@ -16,9 +16,14 @@ def rounding(value: Tensor, bits: int | None) -> Float[Tensor, "..."]:
         return torch.zeros_like(wide)
     kind = torch.finfo(value.dtype)
     # Scales come from sums that are rounded as well: a small part of the largest entry.
-    room = kind.eps / 2 * (wide + 1e-3 * wide.max() + kind.tiny)
+    room = unit(value.dtype) * (wide + 1e-3 * wide.max() + kind.tiny)
     step = None if bits is None else _step(wide, bits, kind.eps)
     return room if step is None else room + step / 2
+
+
+def unit(dtype: torch.dtype) -> float:
+    """Relative rounding of a float type; of float64 a few, since moving a network and comparing it round as often."""
+    return max(torch.finfo(dtype).eps / 2, 4 * torch.finfo(torch.float64).eps)
 
 
 def _step(wide: Float[Tensor, "..."], bits: int, eps: float) -> Float[Tensor, "..."] | None:

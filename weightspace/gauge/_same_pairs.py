@@ -12,6 +12,7 @@ from ..spec import NeuronSpace, SymmetrySpec
 from ._act import act
 from ._element import Element, compose, identity, inverse
 from ._fingerprint import neuron_rows
+from ._rounding import unit
 from ._same import LIMIT, same
 from .canonical import canonicalize
 
@@ -81,7 +82,7 @@ def _roundings(
 
 def _unit(value: Tensor) -> float:
     """The relative rounding of a number type."""
-    return torch.finfo(value.dtype).eps / 2 if value.is_floating_point() else 0.0
+    return unit(value.dtype) if value.is_floating_point() else 0.0
 
 
 def _room(value: Tensor, unit: Float[Tensor, " b"]) -> Tensor:
