@@ -36,7 +36,7 @@ def _run(args: argparse.Namespace, _: list[str]) -> None:
     with progress() as show:
         panels, files = interpolate(config, args.out, zoo=args.zoo, data_dir=args.data, progress=show)
     pairs = len(panels[0].network)
-    say(f"{config.networks} networks, {pairs} pairs a panel; own loss {float(panels[0].own.mean()):.4g}")
+    say(f"networks: {config.networks}, pairs a panel: {pairs}, loss of the networks: {float(panels[0].own.mean()):.4g}")
     _print(panels)
     say("\n".join(f"written: {file}" for file in files))
 

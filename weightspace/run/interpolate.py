@@ -56,7 +56,7 @@ def interpolate(
     found = _open(config, out, zoo, data_dir, progress)
     chosen = _chosen(config, found)
     images = load_images(found.config.images, data_dir, progress, full_size=True)
-    measures = [_measure(config, found, images, row) for row in chosen]
+    measures = [_measure(config, found, images, row) for row in chosen.tolist()]
     about = {"networks": len(found), "index_sha256": index_fingerprint(found.path), "rows": chosen.tolist()}
     with locked(out, "interpolating", ConfigError):
         _check_same(out, config)

@@ -12,7 +12,7 @@ from .._errors import ConfigError, SpecMismatch
 from .._types import Params
 from ..gauge import Element, act
 from ..spec import SymmetrySpec
-from ..tasks.perturb import SCALE_STD, OrbitKind, add_noise, orbit_elements, stream
+from ..tasks.perturb import SCALE_STD, add_noise, orbit_elements, stream
 from ..zoo import Zoo
 from . import record
 from .checkpoint import open_network
@@ -87,7 +87,7 @@ def of_zoo(path: Path, row: int) -> Source:
 def perturb_files(
     source: Source,
     out: Path,
-    kind: OrbitKind = "all",
+    kind: str = "all",
     *,
     num: int = 1,
     sigma: float = 0.0,

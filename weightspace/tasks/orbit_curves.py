@@ -19,7 +19,7 @@ from ..align import Evaluate, align, linear_assignment
 from ..gauge import Element, act, compose, inverse
 from ..spec import SymmetrySpec
 from ..zoo import SirenTarget, pixel_grid, stacked_siren
-from .perturb import SCALE_STD, OrbitKind, add_noise, perturb
+from .perturb import SCALE_STD, add_noise, perturb
 
 OrbitMethod = Literal["naive", "linear assignment", "ours"]
 """As given; :func:`weightspace.align.linear_assignment`, the paper's baseline; :func:`weightspace.align.align`."""
@@ -66,7 +66,7 @@ class OrbitCurves:
 def orbit_pairs(
     params: Mapping[str, Tensor],
     spec: SymmetrySpec,
-    kind: OrbitKind,
+    kind: str,
     *,
     num: int,
     sigma: float,

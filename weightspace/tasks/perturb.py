@@ -26,7 +26,7 @@ SCALE_STD = 0.5
 def perturb(
     params: Mapping[str, Tensor],
     spec: SymmetrySpec,
-    kind: OrbitKind = "all",
+    kind: str = "all",
     *,
     num: int = 1,
     sigma: float = 0.0,
@@ -42,7 +42,7 @@ def perturb(
         params: One network ``[*shape]``, or ``b`` stacked ones, of which copies ``k * num`` to ``(k + 1) * num`` are
             those of network ``k``.
         spec: Their symmetry.
-        kind: What moves.
+        kind: What moves, see :data:`OrbitKind`.
         num: Copies of each network.
         sigma: Standard deviation of normal noise on every weight and bias, absolute; variances and counts stay.
         seed: Of the elements and of the noise; the same seed draws the same elements with and without noise.
@@ -65,7 +65,7 @@ def perturb(
 
 def orbit_elements(
     spec: SymmetrySpec,
-    kind: OrbitKind,
+    kind: str,
     *,
     num: int,
     seed: int = 0,
