@@ -9,7 +9,8 @@ from torch import Tensor
 
 import weightspace as ws
 from weightspace.align import align, linear_assignment
-from weightspace.align._descent import match_family, problem
+from weightspace.align._descent import problem
+from weightspace.align._linear_assignment import _step
 from weightspace.gauge import stack
 from weightspace.tasks import perturb
 from weightspace.tasks.orbit_curves import orbit_pairs, same_places
@@ -43,7 +44,7 @@ def test_it_ends_where_no_layer_can_be_matched_better(sizes: list[int], seed: in
     element = linear_assignment(a, b, spec, seed=seed)
     moved = ws.act(element, b, spec)
     for family in problem(a, moved, spec).families:
-        step = match_family(a, moved, spec, family, "signs")
+        step = _step(a, moved, spec, family)
         assert all(torch.equal(perm, torch.arange(perm.shape[-1]).expand_as(perm)) for perm in step.perm.values())
         assert all(bool((scale == 1).all()) for scale in step.scale.values())
     same = linear_assignment(a, b, spec, seed=seed)

@@ -12,8 +12,10 @@ from .._types import Params
 from ..gauge import Element, compose
 from ..spec import SymmetrySpec
 from ._align import _same_number
-from ._descent import match_family, move, problem
-from ._starts import identity_of
+from ._carriers import Family
+from ._costs import Choice, pair_costs, products
+from ._descent import element_of, move, problem, with_inside
+from ._starts import identities
 
 MOST_SWEEPS = 1000
 """Sweeps over all layers at most, as in the paper's code; it ends after a few."""
@@ -43,7 +45,7 @@ def linear_assignment(
     """
     single = _same_number(a, b, spec) is None
     task = problem(_stacked(a, spec, single), _stacked(b, spec, single), spec)
-    element, moved = identity_of(task), dict(task.right)
+    element, moved = identities(spec, task.num), dict(task.right)
     generator = torch.Generator().manual_seed(seed)
     active = torch.ones(task.num, dtype=torch.bool)
     for _ in range(MOST_SWEEPS):
@@ -55,7 +57,7 @@ def linear_assignment(
                 if not len(which):
                     continue
                 here, there = ({n: value[n][which] for n in part.axes} for value in (task.left, moved))
-                step = match_family(here, there, spec, family, "signs")
+                step = _step(here, there, spec, family)
                 for name, value in move(step, there, part).items():
                     moved[name] = moved[name].index_copy(0, which, value)
                 element = _after(element, step, which)
@@ -73,6 +75,17 @@ def _stacked(params: Mapping[str, Tensor], spec: SymmetrySpec, single: bool) -> 
     wide = {name: params[name].detach().cpu() for name in spec.axes}
     wide = {name: value.double() if value.is_floating_point() else value for name, value in wide.items()}
     return {name: value.unsqueeze(0) for name, value in wide.items()} if single else wide
+
+
+def _step(left: Params, right: Params, spec: SymmetrySpec, family: Family) -> Element:
+    """The best order and signs of one layer, by products in float64."""
+    costs: dict[str, Tensor | None] = {}
+    choices: dict[str, Choice] = {}
+    for each in with_inside(family):
+        found = products(left, right, each.carriers, dtype=torch.float64)
+        # Norms do not depend on order and signs: the smallest distance is the largest product.
+        costs[each.space], choices[each.space] = pair_costs(found, each, sizes=False)
+    return element_of(family, costs, choices, spec, len(next(iter(left.values()))))
 
 
 def _after(element: Element, step: Element, which: Tensor) -> Element:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .._types import Params
 from ..align import Evaluate, align, linear_assignment
-from ..gauge import Element, act, compose, inverse
+from ..gauge import Element, act, compose, identity, inverse
 from ..spec import SymmetrySpec
 from ..zoo import SirenTarget, pixel_grid, stacked_siren
 from .perturb import SCALE_STD, add_noise, perturb
@@ -163,9 +163,4 @@ def _found(pairs: OrbitPairs, spec: SymmetrySpec, method: OrbitMethod, seed: int
         return linear_assignment(pairs.first, pairs.second, spec, seed=seed)
     if method == "ours":
         return align(pairs.first, pairs.second, spec).element
-    num = len(next(iter(pairs.first.values())))
-    spaces = spec.free
-    return Element(
-        {space.name: torch.arange(space.size).expand(num, -1) for space in spaces},
-        {space.name: torch.ones(num, space.size, dtype=torch.float64) for space in spaces},
-    )
+    return identity(spec)
