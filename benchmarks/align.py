@@ -121,7 +121,7 @@ def against_plain(rounds: int) -> dict[str, object]:
             def keep(name: str, ways: dict[str, Callable[[], float]] = ways, to: dict[str, float] = reached) -> None:
                 to[name] = ways[name]()
 
-            times = interleaved({name: (lambda name=name: keep(name)) for name in ways}, rounds)  # noqa: B023
+            times = interleaved({name: (lambda name=name: keep(name)) for name in ways}, rounds)
             for name in ways:
                 seconds.setdefault(name, []).extend(times[name])
                 ratios.setdefault(name, []).append(median_ratio(times[name], times["ours"]))
