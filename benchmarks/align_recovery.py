@@ -28,7 +28,7 @@ import weightspace as ws
 from weightspace.align import align
 from weightspace.align._align import _balanced
 from weightspace.align._descent import _State, descend, problem
-from weightspace.align._starts import identity_of
+from weightspace.align._starts import identities
 from weightspace.gauge import Element, stack
 
 NOISE = (0.0, 0.01, 0.03, 0.1, 0.3)
@@ -124,12 +124,12 @@ def recover(spec: ws.SymmetrySpec, like: dict[str, Tensor], size: float, seeds: 
     counts = {"ours": int(found(align(a, b, spec).element, planted, spec).sum())}
     (left, to_left), (right, to_right) = _balanced(a, spec, False), _balanced(b, spec, False)
     task = problem(left, right, spec)
-    element, _ = descend(task, identity_of(task))
+    element, _ = descend(task, identities(task.spec, task.num))
     element = ws.compose(ws.inverse(to_left), ws.compose(element, to_right))
     counts["from the identity"] = int(found(element, planted, spec).sum())
     wide = [{k: v.double() if v.is_floating_point() else v for k, v in p.items()} for p in (a, b)]
     plain = problem(wide[0], wide[1], spec)
-    state = _State(plain, identity_of(plain))
+    state = _State(plain, identities(plain.spec, plain.num))
     state.match("signs")
     counts["plain descent"] = int(found(state.element, planted, spec).sum())
     return counts

@@ -13,7 +13,7 @@ from .._types import Params
 from ..gauge import Element, act, canonicalize, compose, inverse, same_function
 from ..spec import SymmetrySpec
 from ._descent import Problem, descend, distance, move, problem
-from ._starts import starts
+from ._starts import identities, starts
 
 LIMITS = {torch.float64: 1e-9, torch.float32: 1e-4}
 """Largest difference of the outputs, relative to their size, that rounding explains, by number type."""
@@ -209,5 +209,7 @@ def _balanced(params: Mapping[str, Tensor], spec: SymmetrySpec, single: bool) ->
     wide = {name: value.double() if value.is_floating_point() else value for name, value in wide.items()}
     if single:
         wide = {name: value.unsqueeze(0) for name, value in wide.items()}
+    if not any(space.scale in ("positive", "nonzero") for space in spec.free):
+        return wide, identities(spec, len(next(iter(wide.values()))))
     moved, element, _ = canonicalize(wide, spec, scale="balanced", permute=False)
     return moved, element

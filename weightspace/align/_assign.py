@@ -11,6 +11,15 @@ from torch import Tensor
 
 from ._carriers import Family
 
+LARGE = 128
+"""Neurons from which an assignment is worth preparing."""
+
+SMOOTH = 0.05
+"""Entropy of the prices, relative to the mean cost."""
+
+ITERATIONS = 20
+"""Rounds of the prices."""
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -22,24 +31,58 @@ class Plan:
     inside: tuple[tuple["Plan", Int[Tensor, "b n n k"]], ...]
 
 
-def assign(costs: Float[Tensor, "*s n n"]) -> Int[Tensor, "*s n"]:
+def assign(costs: Float[Tensor, "*s n n"], least: Float[Tensor, "*s"] | None = None) -> Int[Tensor, "*s n"]:
     """For each row the column of the cheapest assignment.
 
-    Ties go to the pairs that stand together already, so that equal networks are left in place.
+    Ties go to the pairs that stand together already, so that equal networks are left in place; with ``least`` whatever
+    is cheaper by no more than that is a tie.
     """
     num = costs.shape[-1]
     lead = costs.shape[:-2]
-    flat = np.ascontiguousarray(costs.reshape(-1, num, num).cpu().numpy())
+    flat = np.ascontiguousarray(costs.reshape(-1, num, num).cpu().numpy(), dtype=np.float64)
+    ties = np.zeros(len(flat)) if least is None else least.reshape(-1).double().numpy()
     out = np.empty((len(flat), num), dtype=np.int64)
     for place, one in enumerate(flat):
-        # The same problem with a zero in every column and row: half the time.
-        reduced = one - one.min(0)
-        reduced -= reduced.min(1, keepdims=True)
-        _, out[place] = linear_sum_assignment(reduced)
+        out[place] = _cheapest(one)
         kept = one[np.arange(num), np.arange(num)].sum()
-        if kept <= one[np.arange(num), out[place]].sum():
+        if kept <= one[np.arange(num), out[place]].sum() + ties[place]:
             out[place] = np.arange(num)
     return torch.from_numpy(out).view(*lead, num)
+
+
+def _cheapest(costs: np.ndarray) -> np.ndarray:
+    # The same problem with a zero in every column and row: half the time.
+    reduced = costs - costs.min(0)
+    reduced -= reduced.min(1, keepdims=True)
+    if len(costs) >= LARGE:
+        nearest = reduced.argmin(1)
+        if np.bincount(nearest).max() == 1:
+            return nearest
+        reduced = _with_prices(reduced)
+    return linear_sum_assignment(reduced)[1]
+
+
+def _with_prices(reduced: np.ndarray) -> np.ndarray:
+    """The same problem once more, less prices that bring most pairs of the answer near zero: half the time again.
+
+    Any prices leave the answer as it is. These are the ones of a transport plan smoothed by entropy, after a few
+    Sinkhorn iterations (arXiv:1306.0895).
+    """
+    warmth = SMOOTH * reduced.mean()
+    if not warmth > 0:
+        return reduced
+    kernel = np.exp(-(reduced / warmth).astype(np.float32))
+    rows = np.ones(len(kernel), dtype=np.float32)
+    columns = rows
+    with np.errstate(all="ignore"):
+        for _ in range(ITERATIONS):
+            columns = 1 / (rows @ kernel)
+            rows = 1 / (kernel @ columns)
+        priced = reduced - warmth * (np.log(rows)[:, None].astype(np.float64) + np.log(columns))
+    if not np.isfinite(priced).all():  # costs of very different sizes
+        return reduced
+    priced -= priced.min(0)
+    return priced - priced.min(1, keepdims=True)
 
 
 def plan(family: Family, costs: dict[str, Float[Tensor, "b _n _n"] | None], num: int, blocks: dict[str, int]) -> Plan:

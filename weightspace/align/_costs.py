@@ -41,7 +41,12 @@ Kind = tuple[tuple[str, ...], tuple[tuple[str, int], ...]]
 
 
 def products(
-    left: Mapping[str, Tensor], right: Mapping[str, Tensor], carriers: tuple[Carrier, ...], *, own: bool = False
+    left: Mapping[str, Tensor],
+    right: Mapping[str, Tensor],
+    carriers: tuple[Carrier, ...],
+    *,
+    own: bool = False,
+    dtype: torch.dtype = torch.float64,
 ) -> dict[Kind, Products]:
     """Products of the neurons of two stacked networks, by the scales that act on the entries.
 
@@ -49,8 +54,7 @@ def products(
     """
     found: dict[Kind, Products] = {}
     for carrier in carriers:
-        here = carrier.rows(left[carrier.param]).flatten(2)
-        there = carrier.rows(right[carrier.param]).flatten(2)
+        here, there = (carrier.rows(params[carrier.param].to(dtype)).flatten(2) for params in (left, right))
         if own:
             here, there = (value.flatten(0, 1).unsqueeze(1) for value in (here, there))
         inner, norm = here @ there.mT, there.square().sum(-1)
@@ -76,14 +80,15 @@ def pair_costs(
     for signs in product((1.0, -1.0), repeat=len(family.signs)):
         sign = dict(zip(family.signs, signs, strict=True))
         cost, scale = _cost(found, sign, scaled)
-        its = {name: torch.full_like(cost, value) for name, value in sign.items()}
+        its: dict[str, Tensor | float] = dict(sign)
         if scaled is not None and scale is not None:
-            its[scaled] = scale * its.get(scaled, torch.ones_like(cost))
+            its[scaled] = scale * sign.get(scaled, 1.0)
         if best is None:
-            best, choice = cost, its
+            best = cost
+            choice = {name: v if isinstance(v, Tensor) else torch.full_like(cost, v) for name, v in its.items()}
             continue
         better = cost < best
-        best = torch.where(better, cost, best)
+        best = torch.minimum(best, cost)
         choice = {name: torch.where(better, value, choice[name]) for name, value in its.items()}
     return best, choice
 

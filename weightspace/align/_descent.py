@@ -23,7 +23,7 @@ MOST_SWEEPS = 100
 """Descent stops by itself; this bounds it where rounding goes on finding gains."""
 
 GAIN = 1e-6
-"""Smallest gain of a step, relative to the squared norms, for which neurons change places."""
+"""Smallest gain of a step, relative to the squared norms, for which neurons change places; above float32 rounding."""
 
 SETTLED = 1e-7
 """Gain of a sweep over all scales at which they have settled well enough to match neurons again."""
@@ -59,9 +59,27 @@ class Problem:
         return len(next(iter(self.left.values())))
 
     @cached_property
+    def single(self) -> tuple[Params, Params]:
+        """Both stacks in float32, where a comparison decides nothing that rounding could."""
+        left, right = (
+            {name: value.float() if value.is_floating_point() else value for name, value in params.items()}
+            for params in (self.left, self.right)
+        )
+        return left, right
+
+    @cached_property
+    def sizes(self) -> dict[str, Float[Tensor, " b"]]:
+        """Squared norm of each parameter that counts, in each network of the left."""
+        return {
+            name: torch.linalg.vector_norm(value.reshape(len(value), -1), dim=1).double().square()
+            for name, value in self.left.items()
+            if name in self.weighed
+        }
+
+    @property
     def size(self) -> Float[Tensor, " b"]:
         """Squared norm of each network of the left over the entries that count."""
-        return distance(self.left, {name: torch.zeros_like(v) for name, v in self.left.items()}, self.weighed)
+        return _sum(self.sizes, self.num)
 
 
 def problem(left: Params, right: Params, spec: SymmetrySpec) -> Problem:
@@ -80,10 +98,24 @@ def problem(left: Params, right: Params, spec: SymmetrySpec) -> Problem:
     return Problem(left, right, spec, found, weighed, parts)
 
 
+def distances(
+    left: Mapping[str, Tensor], right: Mapping[str, Tensor], names: frozenset[str]
+) -> dict[str, Float[Tensor, " b"]]:
+    """Squared distance of two stacks by parameter, for those among the names that the second one has."""
+    return {
+        name: torch.linalg.vector_norm((left[name] - value).reshape(len(value), -1), dim=1).double().square()
+        for name, value in right.items()
+        if name in names
+    }
+
+
 def distance(left: Mapping[str, Tensor], right: Mapping[str, Tensor], names: frozenset[str]) -> Float[Tensor, " b"]:
     """Squared distance of two stacks over the named parameters."""
-    gaps = [(left[name] - right[name]).square().reshape(len(left[name]), -1).sum(-1) for name in left if name in names]
-    return torch.stack(gaps).sum(0).double() if gaps else torch.zeros(len(next(iter(left.values()))))
+    return _sum(distances(left, right, names), len(next(iter(left.values()))))
+
+
+def _sum(found: dict[str, Float[Tensor, " b"]], num: int) -> Float[Tensor, " b"]:
+    return torch.stack([torch.zeros(num, dtype=torch.float64), *found.values()]).sum(0)
 
 
 def descend(task: Problem, start: Element) -> tuple[Element, Float[Tensor, " b"]]:
@@ -101,17 +133,18 @@ def descend(task: Problem, start: Element) -> tuple[Element, Float[Tensor, " b"]
             if not state.match("pairs", once=True):
                 break
         state.settle(EXACT)
-    return state.element, distance(task.left, state.moved, task.weighed)
+    return state.element, _sum(state.far, task.num)
 
 
 @final
 class _State:
-    """Where a descent stands: the element so far, and the networks moved by it."""
+    """Where a descent stands: the element so far, the networks moved by it, and how far each parameter is."""
 
     def __init__(self, task: Problem, start: Element) -> None:
         self.task = task
         self.element = start
         self.moved = move(start, task.right, task.spec)
+        self.far = distances(task.left, self.moved, task.weighed)
 
     def match(self, scales: Scales, *, once: bool = False) -> bool:
         """Match family after family until none gains, or once each; whether any gained."""
@@ -152,10 +185,16 @@ class _State:
         """Match one family of the pairs ``which``; returns those for which the distance fell."""
         task, part = self.task, self.task.parts[place]
         here, there = self._of(task.left, part, which), self._of(self.moved, part, which)
-        step = match_family(here, there, task.spec, task.families[place], scales)
+        step = match_family(here, there, task.spec, task.families[place], scales, least * task.size[which])
+        changed = _changes(step)
+        if not bool(changed.all()):
+            which, step = which[changed], _rows(step, changed)
+            if not len(which):
+                return which
+            here, there = ({name: value[changed] for name, value in params.items()} for params in (here, there))
         new = move(step, there, part)
-        weighed = task.weighed & set(part.axes)
-        gain = distance(here, there, weighed) - distance(here, new, weighed)
+        far = distances(here, new, task.weighed)
+        gain = torch.stack([self.far[name][which] - value for name, value in far.items()]).sum(0)
         better = gain > least * task.size[which]
         chosen = which[better]
         if not len(chosen):
@@ -163,6 +202,8 @@ class _State:
         for name, value in new.items():
             every = len(chosen) == task.num
             self.moved[name] = value if every else self.moved[name].index_copy(0, chosen, value[better])
+        for name, value in far.items():
+            self.far[name] = self.far[name].index_copy(0, chosen, value[better])
         self.element = _replace(self.element, compose(_rows(step, better), _rows(self.element, chosen)), chosen)
         return chosen
 
@@ -186,6 +227,7 @@ def match_family(
     spec: SymmetrySpec,
     family: Family,
     scales: Scales = "pairs",
+    least: Float[Tensor, " b"] | None = None,
 ) -> Element:
     """The element of one family, all else left alone, that brings ``right`` nearest to ``left``.
 
@@ -196,16 +238,19 @@ def match_family(
         family: What is matched.
         scales: ``"signs"``: positive scales stay; ``"pairs"``: the best for every pair of neurons; ``"own"``: the best
             for every neuron where it is.
+        least: Gains of no more are none: the neurons stay where they are.
     """
     costs: dict[str, Tensor | None] = {}
     choices: dict[str, Choice] = {}
+    # Places and signs are chosen in single precision: a step must gain more than its rounding.
+    dtype = torch.float32 if scales == "signs" else torch.float64
     for each in with_inside(family):
-        found = products(left, right, each.carriers, own=scales == "own")
+        found = products(left, right, each.carriers, own=scales == "own", dtype=dtype)
         costs[each.space], choices[each.space] = pair_costs(found, each, sizes=scales != "signs")
     num = len(next(iter(left.values())))
     if scales == "own":
         return _in_place(choices, spec, num)
-    return element_of(family, costs, choices, spec, num)
+    return element_of(family, costs, choices, spec, num, least)
 
 
 def _in_place(choices: dict[str, Choice], spec: SymmetrySpec, num: int) -> Element:
@@ -217,14 +262,19 @@ def _in_place(choices: dict[str, Choice], spec: SymmetrySpec, num: int) -> Eleme
 
 
 def element_of(
-    family: Family, costs: dict[str, Tensor | None], choices: dict[str, Choice], spec: SymmetrySpec, num: int
+    family: Family,
+    costs: dict[str, Tensor | None],
+    choices: dict[str, Choice],
+    spec: SymmetrySpec,
+    num: int,
+    least: Float[Tensor, " b"] | None = None,
 ) -> Element:
     """The cheapest element, given the costs of all pairs and the scales that suit each pair."""
     sizes = {space.name: space.size for space in spec.spaces}
     if family.ordered:
         found = plan(family, costs, num, sizes)
         fixed = spec.space[family.space].within
-        chosen = assign(_within_blocks(found.costs, sizes[fixed]) if fixed is not None else found.costs)
+        chosen = assign(_within_blocks(found.costs, sizes[fixed]) if fixed is not None else found.costs, least)
         places = orders(found, chosen)
     else:
         places = {family.space: torch.arange(sizes[family.space]).expand(num, -1)}
@@ -253,6 +303,12 @@ def with_inside(family: Family) -> list[Family]:
 def _meets_itself(family: Family) -> bool:
     seen = [carrier.param for each in with_inside(family) for carrier in each.carriers]
     return len(seen) > len(set(seen))
+
+
+def _changes(element: Element) -> Bool[Tensor, " b"]:
+    """By network, whether the element changes anything."""
+    moved = [(perm != torch.arange(perm.shape[-1])).any(-1) for perm in element.perm.values()]
+    return torch.stack([*moved, *((scale != 1).any(-1) for scale in element.scale.values())]).any(0)
 
 
 def _rows(element: Element, which: Bool[Tensor, " b"] | Tensor) -> Element:

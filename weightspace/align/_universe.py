@@ -14,11 +14,11 @@ from torch import Tensor
 
 from .._errors import SpecMismatch
 from .._types import Params
-from ..gauge import Element, act, compose, inverse, stack
+from ..gauge import Element, act, compose, identity, inverse, stack
 from ..spec import SymmetrySpec
 from ._align import Progress, _balanced, best_start
 from ._descent import Problem, descend, distance, problem
-from ._starts import identity_of
+from ._starts import identities
 from ._subgroups import without_scales
 
 MOST_ROUNDS = 50
@@ -87,7 +87,7 @@ def universe(
             others = {name: _mean_of_others(value, k) for name, value in placed.items()}
             task = rigid if k == reference else whole
             task = replace(task, left=others, right=_one(placed, k))
-            step, _ = descend(task, identity_of(task))
+            step, _ = descend(task, identities(spec, 1))
             moved = act(step, _one(placed, k), spec)
             if float(distance(others, moved, task.weighed)) < float(distance(others, _one(placed, k), task.weighed)):
                 own[k] = compose(_of_one(step), own[k])
@@ -135,8 +135,7 @@ def _pairs(
     """By pair ``(i, j)`` the element that brings ``j`` nearest to ``i``, and the distances."""
     num = len(next(iter(networks.values())))
     far = torch.zeros(num, num, dtype=torch.float64)
-    same = _of_one(identity_of(problem(_one(networks, 0), _one(networks, 0), spec)))
-    found = {(k, k): same for k in range(num)}
+    found = {(k, k): identity(spec) for k in range(num)}
     for i in range(num - 1):
         later = {name: value[i + 1 :] for name, value in networks.items()}
         here = {name: value[i].expand_as(later[name]) for name, value in networks.items()}

@@ -49,11 +49,17 @@ def act(element: Element, params: Mapping[str, Tensor], spec: SymmetrySpec) -> P
 
 def _move(value: Tensor, dim: int, perm: Tensor, scale: Tensor | None, repeat: int) -> Tensor:
     """Permute and scale the neurons on axis ``dim``, each owning ``repeat`` consecutive entries."""
+    # What stays is not copied: most steps of an alignment move one space of many.
+    stays = perm.ndim == 1 and torch.equal(perm, torch.arange(len(perm), device=perm.device))
+    if stays and (scale is None or bool((scale == 1).all())):
+        return value
     perm = perm.to(value.device)
     value = value.unflatten(dim, (perm.shape[-1], repeat))
     shape = [1] * value.ndim
     shape[dim] = perm.shape[-1]
-    if perm.ndim == 2:
+    if stays:
+        pass
+    elif perm.ndim == 2:
         shape[0] = perm.shape[0]
         value = value.gather(dim, perm.view(shape).expand_as(value))
     else:
