@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 import weightspace as ws
 from weightspace.align import between, merge, reestimate, repair
-from weightspace.align._statistics import _check_batches
+from weightspace.align._batches import check_batches
 
 from .trained_pairs import Residual, blobs, trained
 
@@ -154,7 +154,7 @@ def test_bad_statistics_data_is_refused():
     with pytest.raises(ws.ConfigError, match="no batch"):
         reestimate(module, params, [])
     with pytest.raises(ws.ConfigError, match="read several times"):
-        _check_batches(iter([x]))
+        check_batches(iter([x]))
     with pytest.raises(ws.ConfigError, match="too small"):
         reestimate(module, params, [x[:1]])
     with pytest.raises(ws.ConfigError, match="no endpoint"):

@@ -253,12 +253,12 @@ def test_an_unreadable_recipe_is_refused(folder: Path, capsys: pytest.CaptureFix
 SLOW = """
 import sys, time
 from weightspace.run import checkpoint
-read = checkpoint.Checkpoint.read
-def slowly(self, name):
+read = checkpoint.Checkpoint.entries
+def slowly(*args):
     print("reading", flush=True)
     time.sleep(0.2)
-    return read(self, name)
-checkpoint.Checkpoint.read = slowly
+    return read(*args)
+checkpoint.Checkpoint.entries = slowly
 from weightspace.cli import main
 sys.exit(main(sys.argv[1:]))
 """

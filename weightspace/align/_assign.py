@@ -31,19 +31,21 @@ class Plan:
     inside: tuple[tuple["Plan", Int[Tensor, "b n n k"]], ...]
 
 
-def assign(costs: Float[Tensor, "*s n n"]) -> Int[Tensor, "*s n"]:
+def assign(costs: Float[Tensor, "*s n n"], least: Float[Tensor, "*s"] | None = None) -> Int[Tensor, "*s n"]:
     """For each row the column of the cheapest assignment.
 
-    Ties go to the pairs that stand together already, so that equal networks are left in place.
+    Ties go to the pairs that stand together already, so that equal networks are left in place; with ``least`` whatever
+    is cheaper by no more than that is a tie.
     """
     num = costs.shape[-1]
     lead = costs.shape[:-2]
     flat = np.ascontiguousarray(costs.reshape(-1, num, num).cpu().numpy(), dtype=np.float64)
+    ties = np.zeros(len(flat)) if least is None else least.reshape(-1).double().numpy()
     out = np.empty((len(flat), num), dtype=np.int64)
     for place, one in enumerate(flat):
         out[place] = _cheapest(one)
         kept = one[np.arange(num), np.arange(num)].sum()
-        if kept <= one[np.arange(num), out[place]].sum():
+        if kept <= one[np.arange(num), out[place]].sum() + ties[place]:
             out[place] = np.arange(num)
     return torch.from_numpy(out).view(*lead, num)
 

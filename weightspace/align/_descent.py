@@ -185,7 +185,13 @@ class _State:
         """Match one family of the pairs ``which``; returns those for which the distance fell."""
         task, part = self.task, self.task.parts[place]
         here, there = self._of(task.left, part, which), self._of(self.moved, part, which)
-        step = match_family(here, there, task.spec, task.families[place], scales)
+        step = match_family(here, there, task.spec, task.families[place], scales, least * task.size[which])
+        changed = _changes(step)
+        if not bool(changed.all()):
+            which, step = which[changed], _rows(step, changed)
+            if not len(which):
+                return which
+            here, there = ({name: value[changed] for name, value in params.items()} for params in (here, there))
         new = move(step, there, part)
         far = distances(here, new, task.weighed)
         gain = torch.stack([self.far[name][which] - value for name, value in far.items()]).sum(0)
@@ -221,6 +227,7 @@ def match_family(
     spec: SymmetrySpec,
     family: Family,
     scales: Scales = "pairs",
+    least: Float[Tensor, " b"] | None = None,
 ) -> Element:
     """The element of one family, all else left alone, that brings ``right`` nearest to ``left``.
 
@@ -231,6 +238,7 @@ def match_family(
         family: What is matched.
         scales: ``"signs"``: positive scales stay; ``"pairs"``: the best for every pair of neurons; ``"own"``: the best
             for every neuron where it is.
+        least: Gains of no more are none: the neurons stay where they are.
     """
     costs: dict[str, Tensor | None] = {}
     choices: dict[str, Choice] = {}
@@ -242,7 +250,7 @@ def match_family(
     num = len(next(iter(left.values())))
     if scales == "own":
         return _in_place(choices, spec, num)
-    return element_of(family, costs, choices, spec, num)
+    return element_of(family, costs, choices, spec, num, least)
 
 
 def _in_place(choices: dict[str, Choice], spec: SymmetrySpec, num: int) -> Element:
@@ -254,14 +262,19 @@ def _in_place(choices: dict[str, Choice], spec: SymmetrySpec, num: int) -> Eleme
 
 
 def element_of(
-    family: Family, costs: dict[str, Tensor | None], choices: dict[str, Choice], spec: SymmetrySpec, num: int
+    family: Family,
+    costs: dict[str, Tensor | None],
+    choices: dict[str, Choice],
+    spec: SymmetrySpec,
+    num: int,
+    least: Float[Tensor, " b"] | None = None,
 ) -> Element:
     """The cheapest element, given the costs of all pairs and the scales that suit each pair."""
     sizes = {space.name: space.size for space in spec.spaces}
     if family.ordered:
         found = plan(family, costs, num, sizes)
         fixed = spec.space[family.space].within
-        chosen = assign(_within_blocks(found.costs, sizes[fixed]) if fixed is not None else found.costs)
+        chosen = assign(_within_blocks(found.costs, sizes[fixed]) if fixed is not None else found.costs, least)
         places = orders(found, chosen)
     else:
         places = {family.space: torch.arange(sizes[family.space]).expand(num, -1)}
@@ -290,6 +303,12 @@ def with_inside(family: Family) -> list[Family]:
 def _meets_itself(family: Family) -> bool:
     seen = [carrier.param for each in with_inside(family) for carrier in each.carriers]
     return len(seen) > len(set(seen))
+
+
+def _changes(element: Element) -> Bool[Tensor, " b"]:
+    """By network, whether the element changes anything."""
+    moved = [(perm != torch.arange(perm.shape[-1])).any(-1) for perm in element.perm.values()]
+    return torch.stack([*moved, *((scale != 1).any(-1) for scale in element.scale.values())]).any(0)
 
 
 def _rows(element: Element, which: Bool[Tensor, " b"] | Tensor) -> Element:

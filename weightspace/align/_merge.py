@@ -14,6 +14,7 @@ from .._types import Params
 from ..gauge import Element, act, compose, inverse
 from ..spec import SymmetrySpec
 from ._align import Progress, certify
+from ._feature_universe import feature_universe
 from ._shares import shares
 from ._universe import Universe, at, universe
 
@@ -31,7 +32,8 @@ class Merged:
         weights: What each network counts in the mean; they sum to 1, and are 0 for networks left out.
         elements: Of each network, the element from its own gauge into the common universe (a leading axis ``k``).
         distances: Of each network, its distance there to the mean of all, relative to the norm of the mean.
-        totals: Sum of the squared distances to the mean, at first and after each round of matching.
+        totals: Sum of the squared distances to the mean (of weights, or of features with deviation 1, by which they
+            were matched), at first and after each round of matching.
         output_differences: Largest relative change of each network's outputs by moving it; empty without a module.
         scores: Metric of each network alone, for a greedy soup; otherwise empty.
         score: Metric of the merged network, likewise.
@@ -78,6 +80,7 @@ def merge(
     weights: Sequence[float] | None = None,
     module: nn.Module | None = None,
     example: Tensor | tuple[Tensor, ...] | None = None,
+    inputs: Sequence[Tensor] | None = None,
     restarts: int = 0,
     seed: int = 0,
     progress: Progress | None = None,
@@ -94,20 +97,24 @@ def merge(
         weights: What each counts, at least 0; divided by their sum. Default: all the same.
         module: The architecture, to measure on it that every moved network computes the same.
         example: Inputs for that; by default random ones, see :func:`weightspace.same_function`.
-        restarts: Random starts of each pair of networks besides the usual ones.
+        inputs: Batches. With them neurons are matched by what they do on these (their features, read off the module);
+            without, by their weights. Between unrelated networks features are much the better guide.
+        restarts: Random starts of each pair of networks besides the usual ones, where weights are matched.
         seed: Of the random starts.
-        progress: Called with networks compared with all after them, and their number.
+        progress: Called with networks compared with all after them and their number, or with batches seen likewise.
 
     Raises:
         SpecMismatch: if there is no network, one does not fit the spec or is not finite; if the outputs of a moved
             network differ by more than rounding (the spec is wrong for this module).
-        ConfigError: if the weights are not one for each network, finite, at least 0, and some above.
+        ConfigError: if the weights are not one for each network, finite, at least 0, and some above; if there are
+            inputs and no module.
+        SpecError: if there are inputs, and no space of the spec can be read off a layer.
 
     Source: the universe follows the idea of Crisostomi et al. 2024, arXiv:2405.17897, who optimize all permutations by
     Frank-Wolfe; ours descends block by block, over scales and signs as well.
     """
     share = shares(weights, len(networks))
-    common = universe(networks, spec, restarts=restarts, seed=seed, progress=progress)
+    common = _universe(networks, spec, module, inputs, restarts=restarts, seed=seed, progress=progress)
     proof = _certificates(networks, common, spec, module, example)
     params = _mean(networks, common, share, spec)
     return Merged(params, share, common.elements, common.spread, common.totals, proof)
@@ -120,6 +127,7 @@ def greedy_soup(
     *,
     module: nn.Module | None = None,
     example: Tensor | tuple[Tensor, ...] | None = None,
+    inputs: Sequence[Tensor] | None = None,
     restarts: int = 0,
     seed: int = 0,
     progress: Progress | None = None,
@@ -136,9 +144,10 @@ def greedy_soup(
         score: Metric of the parameters of one network, higher is better.
         module: See :func:`merge`, as are the other arguments.
         example: Inputs to measure on.
+        inputs: Batches to match features on.
         restarts: Random starts of each pair of networks.
         seed: Of the random starts.
-        progress: Called with networks compared with all after them, and their number.
+        progress: See :func:`merge`.
 
     Raises:
         SpecMismatch: see :func:`merge`.
@@ -146,7 +155,7 @@ def greedy_soup(
 
     Source: Wortsman et al. 2022, arXiv:2203.05482, for networks fine-tuned from one base; the alignment is ours.
     """
-    common = universe(networks, spec, restarts=restarts, seed=seed, progress=progress)
+    common = _universe(networks, spec, module, inputs, restarts=restarts, seed=seed, progress=progress)
     proof = _certificates(networks, common, spec, module, example)
     num = len(networks)
 
@@ -162,6 +171,24 @@ def greedy_soup(
             chosen, best = [*chosen, k], here
     share = shares([float(k in chosen) for k in range(num)], num)
     return Merged(mean(chosen), share, common.elements, common.spread, common.totals, proof, scores, best)
+
+
+def _universe(
+    networks: Sequence[Mapping[str, Tensor]],
+    spec: SymmetrySpec,
+    module: nn.Module | None,
+    inputs: Sequence[Tensor] | None,
+    *,
+    restarts: int,
+    seed: int,
+    progress: Progress | None,
+) -> Universe:
+    """By features, if there are inputs; otherwise by weights."""
+    if inputs is None:
+        return universe(networks, spec, restarts=restarts, seed=seed, progress=progress)
+    if module is None:
+        raise ConfigError("features are read off a module, and none was given. Add module=net, or leave inputs out.")
+    return feature_universe(networks, spec, module, inputs, progress=progress)
 
 
 def _mean(

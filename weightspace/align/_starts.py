@@ -45,7 +45,7 @@ def identities(spec: SymmetrySpec, num: int) -> Element:
 
 
 def _told(task: Problem, order: tuple[Family, ...]) -> float:
-    """Of what carries a family, the share that is known when its turn comes, in squared norm; of the least known one."""
+    """Of what carries a family, the share in squared norm that is known at its turn; of the least known family."""
     known: set[str] = set()
     least = 1.0
     for family in order:

@@ -19,10 +19,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from .._errors import ConfigError, SpecMismatch
 from .._types import Params
 from ..spec import SymmetrySpec
+from ._batches import Inputs, check_batches
 from ._shares import shares
-
-Inputs = Sequence[Tensor | tuple[Tensor, ...]]
-"""Batches of inputs: a tensor each, or a tuple for a network with several arguments. Labels are no part of them."""
 
 CONSTANT = 1e-6
 """Deviation of a channel, relative to the one wanted, below which it is constant and is shifted only."""
@@ -51,7 +49,7 @@ def reestimate(module: nn.Module, params: Mapping[str, Tensor], batches: Inputs)
     Raises:
         ConfigError: if there is no batch, or one is too small for batch normalization.
     """
-    _check_batches(batches)
+    check_batches(batches)
     probe = copy.deepcopy(module).eval()
     fresh = {name: value.clone() for name, value in params.items()}
     for name, part in probe.named_modules():
@@ -101,7 +99,7 @@ def repair(
     Source: REPAIR, Jordan et al. 2022, arXiv:2211.08403, who normalize all layers in one pass with batch statistics; we
     correct them one after the other, so later layers are measured on what earlier ones have become.
     """
-    _check_batches(batches)
+    check_batches(batches)
     if not endpoints:
         raise ConfigError("there is no endpoint to take statistics from. Give the networks that were merged.")
     share = shares(weights, len(endpoints)).tolist()
@@ -229,13 +227,6 @@ def _run(probe: nn.Module, params: Mapping[str, Tensor], batches: Inputs) -> Non
 
 def _weighted(share: list[float], values: list[Tensor]) -> Tensor:
     return torch.stack([part * value for part, value in zip(share, values, strict=True)]).sum(0)
-
-
-def _check_batches(batches: object) -> None:
-    if not isinstance(batches, Sequence):
-        raise ConfigError("the batches are read several times: give a list of tensors, e.g. list(images.split(500)).")
-    if not batches:
-        raise ConfigError("there is no batch to measure statistics on. Give at least one tensor of inputs in a list.")
 
 
 def _key(name: str, entry: str) -> str:

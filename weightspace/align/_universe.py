@@ -38,7 +38,7 @@ class Universe:
         placed: The networks there, stacked, float64.
         spread: Of each network, its distance to the mean of all, relative to the norm of the mean.
         totals: Sum of the squared distances to the mean, at first and after each round; it never rises.
-        reference: The network from which the universe has its scales: the one nearest to all others.
+        reference: The network from which the universe has its scales (most of them): the one nearest to all others.
     """
 
     elements: Element
@@ -74,12 +74,11 @@ def universe(
         SpecMismatch: if there is no network, one does not fit the spec, is a stack, or has entries that are not finite.
     """
     check_networks(networks, spec)
-    wide = stack([_wide(params, spec) for params in networks])
-    balanced, to_balanced = _balanced(wide, spec, single=False)
+    balanced, to_balanced = _balanced(stack([wide(params, spec) for params in networks]), spec, single=False)
     between, far = _pairs(balanced, spec, restarts, seed, progress)
     reference = int(far.sum(1).argmin())
     own = [between[reference, k] for k in range(len(networks))]
-    placed = _stacked([act(one, _row(balanced, k), spec) for k, one in enumerate(own)])
+    placed = stacked([act(one, row(balanced, k), spec) for k, one in enumerate(own)])
     whole = problem(balanced, balanced, spec)
     rigid = problem(balanced, balanced, without_scales(spec, keep_signs=True))
     totals = [_total(placed, whole)]
@@ -97,7 +96,7 @@ def universe(
         if not totals[-1] < totals[-2] - GAIN * float(whole.size.sum()):
             break
     elements = compose(_together(own), to_balanced)
-    return Universe(elements, placed, _spread(placed, whole), tuple(totals), reference)
+    return Universe(elements, placed, spread(placed, whole), tuple(totals), reference)
 
 
 def check_networks(networks: Sequence[Mapping[str, Tensor]], spec: SymmetrySpec) -> None:
@@ -150,10 +149,10 @@ def _pairs(
     return found, far
 
 
-def _wide(params: Mapping[str, Tensor], spec: SymmetrySpec) -> Params:
+def wide(params: Mapping[str, Tensor], spec: SymmetrySpec) -> Params:
     """Float64 where there are floats: networks may differ in their number types."""
-    wide = {name: params[name].detach().cpu() for name in spec.axes}
-    return {name: value.double() if value.is_floating_point() else value for name, value in wide.items()}
+    found = {name: params[name].detach().cpu() for name in spec.axes}
+    return {name: value.double() if value.is_floating_point() else value for name, value in found.items()}
 
 
 def _mean_of_others(value: Tensor, k: int) -> Tensor:
@@ -170,13 +169,15 @@ def _squares(placed: Params, task: Problem) -> Float[Tensor, " k"]:
     return distance(means, placed, task.weighed)
 
 
-def _spread(placed: Params, task: Problem) -> Float[Tensor, " k"]:
+def spread(placed: Params, task: Problem) -> Float[Tensor, " k"]:
+    """Of each network, its distance to the mean of all, relative to the norm of the mean."""
     means = {name: v.mean(0, keepdim=True) for name, v in placed.items() if name in task.weighed}
     size = distance(means, {name: torch.zeros_like(v) for name, v in means.items()}, task.weighed)
     return (_squares(placed, task) / size.where(size > 0, 1.0)).clamp_min(0).sqrt()
 
 
-def _row(params: Params, k: int) -> Params:
+def row(params: Params, k: int) -> Params:
+    """The ``k``-th of stacked networks."""
     return {name: value[k] for name, value in params.items()}
 
 
@@ -184,7 +185,8 @@ def _one(params: Params, k: int) -> Params:
     return {name: value[k : k + 1] for name, value in params.items()}
 
 
-def _stacked(networks: list[Params]) -> Params:
+def stacked(networks: list[Params]) -> Params:
+    """The networks with a leading axis."""
     return {name: torch.stack([params[name] for params in networks]) for name in networks[0]}
 
 

@@ -122,7 +122,7 @@ MOVE = Verb(
     "move",
     "Apply, undo or compose saved alignments: the same network in another gauge.",
     "Elements are the small files that 'weightspace align --element' writes. They know their architecture; the\n"
-    "network is read and written tensor by tensor.",
+    "network is read and written piece by piece.",
     "weightspace move c.safetensors --by c_to_b.safetensors --by b_to_a.safetensors --out c_at_a.safetensors",
     _move_arguments,
     _move,

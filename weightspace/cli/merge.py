@@ -160,9 +160,10 @@ def _print_plan(recipe: "MergeRecipe", sources: "Sources") -> None:
     print_table(f"Method: {recipe.merge_method}", ("network", "weight", "files", "size", "moved by"), rows)
     count = sum(map(math.prod, sources.base.shapes.values()))
     linear = recipe.merge_method == "linear"
-    memory = linear_bytes(sources) if linear else aligned_bytes(sources)
+    assert recipe.output is not None, "checked before"
+    memory = linear_bytes(sources, recipe.output) if linear else aligned_bytes(sources)
     say(f"parameters: {count:,} in {len(sources.base.shapes)} tensors")
-    say(f"memory: about {megabytes(memory)} besides Python and torch{', tensor by tensor' if linear else ''}")
+    say(f"memory: about {megabytes(memory)} besides Python and torch{', piece by piece' if linear else ''}")
     say(f"write: {recipe.output}, like {sources.base.path}\nNothing was written (--dry-run).")
 
 
@@ -170,7 +171,7 @@ MERGE = Verb(
     "merge",
     "Merge networks into one: their weighted mean, in a common gauge.",
     "Methods: 'aligned' brings networks from different trainings to a common gauge first; 'linear' takes the numbers\n"
-    "as they are, or moved by saved elements, tensor by tensor, for networks of any size; 'greedy' takes aligned\n"
+    "as they are, or moved by saved elements, piece by piece, for networks of any size; 'greedy' takes aligned\n"
     "networks, best first, while the accuracy on the validation images grows. Names, number types, metadata and\n"
     "shards are those of base_model, the first one by default. Paths are relative to the current folder.",
     _EXAMPLE,

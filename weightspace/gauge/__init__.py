@@ -2,6 +2,7 @@
 
 from ._act import act as act
 from ._act import stack as stack
+from ._act_rows import act_rows as act_rows
 from ._derive import derive as derive
 from ._dimension import Dimension as Dimension
 from ._dimension import SpaceDimension as SpaceDimension

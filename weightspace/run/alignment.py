@@ -1,6 +1,7 @@
 """Two network files aligned, and one network file moved by saved elements."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -12,9 +13,9 @@ from torch import Tensor, nn
 from .._errors import ConfigError, SpecMismatch
 from .._types import Params
 from ..align import Alignment, align
-from ..gauge import Element, act, compose, inverse
+from ..gauge import Element, act_rows, compose, inverse
 from ..spec import SymmetrySpec, num_parameters
-from .checkpoint import Checkpoint, open_network
+from .checkpoint import PIECE, Checkpoint, open_network
 from .checkpoint_writer import Progress, target, write_like
 from .elements import check_name, load_element, save_element
 from .working import Example, bench, in_type, widest
@@ -91,7 +92,7 @@ def align_files(
         seed=seed,
         progress=show,
     )
-    write_like(b, out, lambda name: found.params[name])
+    write_like(b, out, lambda name: [found.params[name]])
     if element is not None:
         save_element(element, found.element, spec, {"maps": f"{second.name} to {first.name}"})
     return Aligned(found, _distance(left, right, spec), _distance(left, found.params, spec))
@@ -106,7 +107,7 @@ def move_file(
     element: Path | None = None,
     progress: Progress | None = None,
 ) -> SymmetrySpec:
-    """A network file moved by saved elements, first to last, tensor by tensor: the same function.
+    """A network file moved by saved elements, first to last, piece by piece: the same function.
 
     Args:
         network: The file to move.
@@ -129,7 +130,7 @@ def move_file(
     target(out, source, [network, *elements])
     if element is not None:
         check_name(element)
-    write_like(source, out, lambda name: moved(source, name, moves, spec), progress=progress)
+    write_like(source, out, lambda name: moved_pieces(source, name, moves, spec), progress=progress)
     if element is not None:
         said = " then ".join(path.name for path in elements)
         save_element(element, moves, spec, {"maps": f"undoes {said}" if undo else said})
@@ -165,12 +166,32 @@ def load_single(path: Path) -> tuple[Element, SymmetrySpec]:
     return element, spec
 
 
-def moved(source: Checkpoint, name: str, element: Element, spec: SymmetrySpec) -> Tensor:
-    """One tensor of a checkpoint, moved by an element: nothing else is read."""
-    alone = SymmetrySpec(spec.spaces, ((name, spec.axes[name]),))
-    value = source.read(name)
-    wide = value.float() if value.is_floating_point() and value.dtype.itemsize < 4 else value
-    return act(element, {name: wide}, alone)[name].to(value.dtype)
+def moved_pieces(source: Checkpoint, name: str, element: Element, spec: SymmetrySpec) -> Iterator[Tensor]:
+    """One tensor of a checkpoint, moved by an element, in pieces of whole rows."""
+    for start, stop in pieces(source.shapes[name], rows=True):
+        yield moved_entries(source, name, element, spec, start, stop)
+
+
+def moved_entries(source: Checkpoint, name: str, element: Element, spec: SymmetrySpec, start: int, stop: int) -> Tensor:
+    """Entries of a moved tensor, from one place to another, at ends of rows; as a vector, in at least 32 bits."""
+    shape = source.shapes[name]
+    if not shape:
+        return _wide(source.entries(name, start, stop))
+    row = max(math.prod(shape[1:]), 1)
+    rows = range(start // row, stop // row)
+    return act_rows(element, spec, name, rows, lambda index: _wide(source.rows(name, index))).reshape(-1)
+
+
+def pieces(shape: tuple[int, ...], *, rows: bool = False) -> Iterator[tuple[int, int]]:
+    """First entry of each piece of a tensor and the one after its last; with ``rows`` no piece ends within a row."""
+    total, row = math.prod(shape), max(math.prod(shape[1:]), 1)
+    step = max(PIECE // row, 1) * row if rows else PIECE
+    for start in range(0, total, step):
+        yield start, min(start + step, total)
+
+
+def _wide(value: Tensor) -> Tensor:
+    return value.float() if value.is_floating_point() and value.dtype.itemsize < 4 else value
 
 
 def matching_bytes(spec: SymmetrySpec, checkpoints: list[Checkpoint]) -> int:

@@ -1,9 +1,10 @@
-"""A network on disk, as one file or as shards with an index: read tensor by tensor, written whole or not at all.
+"""A network on disk, as one file or as shards with an index: read piece by piece, written whole or not at all.
 
 For shards and their index see :mod:`weightspace.run.shards`.
 """
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, final
 
 import torch
+from jaxtyping import Int
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -35,10 +37,22 @@ DTYPES = {
 }
 """Number types by the word in the header of a safetensors file, in the order, last to first, of its tensors."""
 
+_SHORT = 512
+"""Bytes of a row below which a tensor is read at once."""
+
 _PREFIXES = ("module.", "_orig_mod.")
 
-PIECE = 1 << 20
-"""Entries that are converted or compared at a time: copies of whole tensors would double what a merge takes."""
+PIECE = 1 << 18
+"""Entries that are read, converted or compared at a time: of networks of any size no whole tensor is in memory."""
+
+
+@final
+@dataclass(frozen=True)
+class Place:
+    """Where the bytes of a tensor begin."""
+
+    file: Path
+    start: int
 
 
 @final
@@ -54,7 +68,7 @@ class Part:
 @final
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """What the headers of a checkpoint say; tensors are read one at a time.
+    """What the headers of a checkpoint say; tensors are read one at a time, or in pieces.
 
     Attributes:
         path: The file, or the folder of the index.
@@ -74,7 +88,7 @@ class Checkpoint:
     dtypes: dict[str, torch.dtype]
     index: str | None
     about: dict[str, Any]
-    _files: dict[str, Path]
+    _places: dict[str, Place]
     _held: Params
 
     def read(self, name: str) -> Tensor:
@@ -84,13 +98,25 @@ class Checkpoint:
             ConfigError: if its file cannot be read (any more).
             SpecMismatch: if an entry is not finite.
         """
+        return self.entries(name, 0, math.prod(self.shapes[name])).view(self.shapes[name])
+
+    def rows(self, name: str, index: Int[Tensor, " r"]) -> Tensor:
+        """Rows of a tensor, in the order of the index; raises as :meth:`read` does."""
+        shape = self.shapes[name]
+        row = math.prod(shape[1:])
+        # Small ones are read at once: a piece of a file for each row would take longer.
+        if row * shape[0] <= PIECE or row * self.dtypes[name].itemsize < _SHORT:
+            return self.read(name)[index]
+        found = [self.entries(name, place * row, place * row + row) for place in index.tolist()]
+        return torch.stack(found).view(-1, *shape[1:])
+
+    def entries(self, name: str, start: int, stop: int) -> Tensor:
+        """Entries of a tensor by their place in it, as a vector; raises as :meth:`read` does."""
         stored = self.stored[name]
         if stored in self._held:
-            value = self._held[stored]
+            value = self._held[stored].reshape(-1)[start:stop]
         else:
-            # Opened for one tensor: a file that stays open keeps every page in memory that was ever read.
-            with _opened(self._files[stored]) as file:
-                value = file.get_tensor(stored)
+            value = _read(self._places[stored], self.dtypes[name], start, stop)
         if not is_finite(value):
             raise SpecMismatch(
                 f"{self.path}: parameter {name!r} holds values that are not finite numbers (NaN or infinity). "
@@ -117,6 +143,11 @@ class Checkpoint:
         """Size of all tensors in memory."""
         return sum(size(self.shapes[name], dtype) for name, dtype in self.dtypes.items())
 
+    @property
+    def held_bytes(self) -> int:
+        """Size of the tensors that are in memory already: a torch file cannot be read in pieces."""
+        return sum(size(tuple(value.shape), value.dtype) for value in self._held.values())
+
 
 def open_checkpoint(path: Path) -> Checkpoint:
     """The checkpoint at ``path``: a ``.safetensors`` file, a folder with an index, the index itself, or a torch file.
@@ -130,8 +161,8 @@ def open_checkpoint(path: Path) -> Checkpoint:
     if index is not None and shards.is_index(index):
         return _sharded(index)
     if path.suffix == ".safetensors":
-        part, shapes, dtypes = _header(path)
-        return _checkpoint(path, [part], shapes, dtypes, dict.fromkeys(part.names, path), {})
+        part, shapes, dtypes, places = _header(path)
+        return _checkpoint(path, [part], shapes, dtypes, places, {})
     params = networks.load_params(path)
     part = Part(path.name, {}, tuple(params))
     shapes = {name: tuple(value.shape) for name, value in params.items()}
@@ -178,19 +209,19 @@ def size(shape: tuple[int, ...], dtype: torch.dtype) -> int:
 
 
 def _sharded(index: Path) -> Checkpoint:
-    places = shards.read_index(index)
+    shard_of = shards.read_index(index)
     about = dict(json.loads(index.read_text()).get("metadata") or {})
-    parts, shapes, dtypes = [], {}, {}
-    for file in dict.fromkeys(places.values()):
-        part, its_shapes, its_dtypes = _header(index.parent / file)
-        listed = tuple(name for name in part.names if places.get(name) == file)
-        for name in [name for name, place in places.items() if place == file and name not in its_shapes]:
+    parts, shapes, dtypes, places = [], {}, {}, {}
+    for file in dict.fromkeys(shard_of.values()):
+        part, its_shapes, its_dtypes, its_places = _header(index.parent / file)
+        listed = tuple(name for name in part.names if shard_of.get(name) == file)
+        for name in [name for name, shard in shard_of.items() if shard == file and name not in its_shapes]:
             raise ConfigError(f"{index} says that {name!r} is in {file}, but it is not there. Write both again.")
         parts.append(Part(file, part.metadata, listed))
         shapes |= {name: its_shapes[name] for name in listed}
         dtypes |= {name: its_dtypes[name] for name in listed}
-    files = {name: index.parent / file for name, file in places.items()}
-    return _checkpoint(index.parent, parts, shapes, dtypes, files, {}, index.name, about)
+        places |= {name: its_places[name] for name in listed}
+    return _checkpoint(index.parent, parts, shapes, dtypes, places, {}, index.name, about)
 
 
 def _checkpoint(
@@ -198,7 +229,7 @@ def _checkpoint(
     parts: list[Part],
     shapes: Mapping[str, tuple[int, ...]],
     dtypes: Mapping[str, torch.dtype],
-    files: dict[str, Path],
+    places: dict[str, Place],
     held: Params,
     index: str | None = None,
     about: dict[str, Any] | None = None,
@@ -217,12 +248,14 @@ def _checkpoint(
         {name: dtypes[stored] for name, stored in plain.items()},
         index,
         about or {},
-        files,
+        places,
         held,
     )
 
 
-def _header(path: Path) -> tuple[Part, dict[str, tuple[int, ...]], dict[str, torch.dtype]]:
+def _header(
+    path: Path,
+) -> tuple[Part, dict[str, tuple[int, ...]], dict[str, torch.dtype], dict[str, Place]]:
     with _opened(path) as file:
         names = tuple(file.keys())
         slices = {name: file.get_slice(name) for name in names}
@@ -235,7 +268,25 @@ def _header(path: Path) -> tuple[Part, dict[str, tuple[int, ...]], dict[str, tor
                 f"{path} holds {name!r} in numbers of type {word}, which are not read here. "
                 f"Convert it to one of: {', '.join(DTYPES)}."
             )
-    return Part(path.name, metadata, names), shapes, {name: DTYPES[word] for name, word in words.items()}
+    with path.open("rb") as raw:
+        length = int.from_bytes(raw.read(8), "little")
+        header = json.loads(raw.read(length))
+    places = {name: Place(path, 8 + length + header[name]["data_offsets"][0]) for name in names}
+    return Part(path.name, metadata, names), shapes, {name: DTYPES[word] for name, word in words.items()}, places
+
+
+def _read(place: Place, dtype: torch.dtype, start: int, stop: int) -> Tensor:
+    """Entries of a tensor in a file. Mapping the file instead would keep every page in memory that was ever read."""
+    value = torch.empty(stop - start, dtype=dtype)
+    try:
+        with place.file.open("rb") as file:
+            file.seek(place.start + start * dtype.itemsize)
+            num = file.readinto(value.view(torch.uint8).numpy().data)
+    except OSError as error:
+        raise ConfigError(f"cannot read {place.file}: {error.strerror}. Check the file and run again.") from error
+    if num != len(value) * dtype.itemsize:
+        raise ConfigError(f"{place.file} has become shorter while it was read. Write it again, then run this again.")
+    return value
 
 
 @contextmanager

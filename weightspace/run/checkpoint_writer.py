@@ -1,14 +1,15 @@
-"""Checkpoints written tensor by tensor, in the files, order and metadata of another one, whole or not at all.
+"""Checkpoints written piece by piece, in the files, order and metadata of another one, whole or not at all.
 
 A safetensors file is the length of its header (8 bytes, little-endian), the header (JSON, filled up with spaces to a
 multiple of 8), and the tensors' bytes. Shapes and number types are known beforehand, so the header is written first
-and no more than one tensor is in memory.
+and no more than a piece of one tensor is in memory.
 """
 
 import io
 import json
+import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -47,7 +48,7 @@ def target(out: Path, like: Checkpoint, inputs: list[Path]) -> Path:
 def write_like(
     like: Checkpoint,
     out: Path,
-    tensor: Callable[[str], Tensor],
+    tensor: Callable[[str], Iterable[Tensor]],
     dtypes: Mapping[str, torch.dtype] | None = None,
     metadata: Mapping[str, str] | None = None,
     progress: Progress | None = None,
@@ -60,7 +61,7 @@ def write_like(
     Args:
         like: The checkpoint to follow.
         out: See :func:`target`.
-        tensor: The value to write, by plain name; called once for each.
+        tensor: The value to write, by plain name, in consecutive pieces of any shape; called once for each.
         dtypes: Number types by plain name, those of ``like`` by default.
         metadata: Entries to add to the metadata of every file.
         progress: Called with tensors done, tensors in all, and a message.
@@ -73,15 +74,17 @@ def write_like(
     plain = {stored: name for name, stored in like.stored.items()}
     done = 0
 
-    def value(stored: str) -> Tensor:
+    def value(stored: str) -> Iterator[Tensor]:
         nonlocal done
         if progress is not None:
             progress(done, len(plain), "tensors")
         done += 1
-        name = plain[stored]
-        found = tensor(name)
-        assert tuple(found.shape) == like.shapes[name], f"{name} has shape {list(found.shape)}"
-        return found
+        name, num = plain[stored], 0
+        for found in tensor(name):
+            num += found.numel()
+            for piece in found.detach().reshape(-1).split(PIECE):
+                yield _converted(piece, types[name], stored)
+        assert num == math.prod(like.shapes[name]), f"{name} has {num} entries, not those of {like.shapes[name]}"
 
     def save(part: Part, path: Path) -> None:
         shapes = {name: (like.shapes[plain[name]], types[plain[name]]) for name in part.names}
@@ -97,7 +100,7 @@ def write_like(
             save(Part(out.name, like.metadata, names), temporary)
         elif out.suffix in (".pt", ".pth"):
             buffer = io.BytesIO()
-            torch.save({name: _converted(value(name), types[plain[name]], name) for name in names}, buffer)
+            torch.save({name: torch.cat([*value(name)]).view(like.shapes[plain[name]]) for name in names}, buffer)
             temporary.write_bytes(buffer.getvalue())
         else:
             temporary.mkdir()
@@ -112,7 +115,7 @@ def _write(
     file: BinaryIO,
     shapes: Mapping[str, tuple[tuple[int, ...], torch.dtype]],
     metadata: Mapping[str, str],
-    value: Callable[[str], Tensor],
+    value: Callable[[str], Iterable[Tensor]],
 ) -> None:
     # Widest types first, so that every tensor begins at a multiple of its own width.
     rank = {dtype: place for place, dtype in enumerate(DTYPES.values())}
@@ -128,12 +131,8 @@ def _write(
     text += b" " * (-len(text) % 8)
     file.write(len(text).to_bytes(8, "little") + text)
     for name in order:
-        _write_tensor(file, value(name), shapes[name][1], name)
-
-
-def _write_tensor(file: BinaryIO, value: Tensor, dtype: torch.dtype, name: str) -> None:
-    for piece in value.detach().reshape(-1).split(PIECE):
-        file.write(_converted(piece, dtype, name).view(torch.uint8).numpy().data)
+        for piece in value(name):
+            file.write(piece.view(torch.uint8).numpy().data)
 
 
 def _write_index(like: Checkpoint, types: Mapping[str, torch.dtype], path: Path) -> None:

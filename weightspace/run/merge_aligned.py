@@ -74,7 +74,7 @@ def merge_aligned(
         ends = found.moved(networks, spec)
         params = repair(bench.module, params, ends, spec, bench.batches(images), weights=found.weights.tolist())
     scores = [] if measure is None else [measure(network) for network in (*networks, params)]
-    write_like(sources.base, out, lambda name: params[name], sources.dtypes)
+    write_like(sources.base, out, lambda name: [params[name]], sources.dtypes)
     return found, scores
 
 

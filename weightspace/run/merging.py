@@ -1,7 +1,6 @@
-"""Merging network files: the weighted mean of all, tensor by tensor, written like one of them."""
+"""Merging network files: the weighted mean of all, piece by piece, written like one of them."""
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -12,12 +11,10 @@ from torch import Tensor
 from .._errors import SpecMismatch
 from ..gauge import Element
 from ..spec import SymmetrySpec
-from .alignment import load_single, moved
-from .checkpoint import PIECE, Checkpoint, open_checkpoint, open_network
+from .alignment import load_single, moved_entries, pieces
+from .checkpoint import Checkpoint, open_checkpoint, open_network, size
 from .checkpoint_writer import Progress, write_like
 from .merge_recipe import MergeRecipe
-
-Read = Callable[[str], Tensor]
 
 
 @final
@@ -37,10 +34,14 @@ class Sources:
     base: Checkpoint
     dtypes: dict[str, torch.dtype]
 
-    def read(self, place: int, name: str) -> Tensor:
-        """One tensor of one network, moved by its element."""
+    def pieces(self, name: str) -> Iterator[tuple[int, int]]:
+        """Where the pieces of a tensor begin and end: rows stay whole where a network is moved."""
+        return pieces(self.base.shapes[name], rows=any(self.moves))
+
+    def entries(self, place: int, name: str, start: int, stop: int) -> Tensor:
+        """A piece of a tensor of one network, moved by its element."""
         network, move = self.networks[place], self.moves[place]
-        return network.read(name) if move is None else moved(network, name, *move)
+        return network.entries(name, start, stop) if move is None else moved_entries(network, name, *move, start, stop)
 
 
 def open_sources(recipe: MergeRecipe, spec: SymmetrySpec | None = None) -> Sources:
@@ -68,7 +69,8 @@ def open_sources(recipe: MergeRecipe, spec: SymmetrySpec | None = None) -> Sourc
 def merge_linear(sources: Sources, weights: Sequence[float], out: Path, progress: Progress | None = None) -> None:
     """Write the weighted mean of the networks, each moved by its element; counters are the base's.
 
-    One tensor is in memory at a time, in a number type of at least 32 bits, with one of the networks' beside it.
+    A piece of one tensor is in memory at a time, in a number type of at least 32 bits, with that of one network beside
+    it; torch files are in memory as a whole.
 
     Args:
         sources: The networks.
@@ -81,34 +83,35 @@ def merge_linear(sources: Sources, weights: Sequence[float], out: Path, progress
         SpecMismatch: if a number is not finite; nothing is left of ``out``.
     """
 
-    def mean(name: str) -> Tensor:
-        if not sources.base.dtypes[name].is_floating_point:
-            return sources.base.read(name)
+    def mean(name: str) -> Iterator[Tensor]:
+        base, integer = sources.base, not sources.base.dtypes[name].is_floating_point
         types = [sources.dtypes[name], *(network.dtypes[name] for network in sources.networks)]
         wide = torch.float64 if torch.float64 in types else torch.float32
-        total = torch.zeros(sources.base.shapes[name], dtype=wide)
-        for place, weight in enumerate(weights):
-            _add(total, sources.read(place, name), weight)
-        return total
+        for start, stop in sources.pieces(name):
+            if integer:
+                yield base.entries(name, start, stop)
+                continue
+            total = torch.zeros(stop - start, dtype=wide)
+            for place, weight in enumerate(weights):
+                total.add_(sources.entries(place, name, start, stop).to(wide), alpha=weight)
+            yield total
 
     write_like(sources.base, out, mean, sources.dtypes, progress=progress)
 
 
-def _add(total: Tensor, value: Tensor, weight: float) -> None:
-    """Add in place; a function of its own, so that no value outlives its turn."""
-    for here, there in zip(total.view(-1).split(PIECE), value.reshape(-1).split(PIECE), strict=True):
-        here.add_(there, alpha=weight)
-
-
-def linear_bytes(sources: Sources) -> int:
+def linear_bytes(sources: Sources, out: Path) -> int:
     """About the memory that :func:`merge_linear` takes, in bytes."""
     most = 0
-    for name, shape in sources.base.shapes.items():
+    for name in sources.base.shapes:
         width = max(network.dtypes[name].itemsize for network in sources.networks)
         wide = max(width, sources.dtypes[name].itemsize, 4)
-        copies = 3 if any(sources.moves) else 1
-        most = max(most, math.prod(shape) * (wide + copies * width))
-    return most
+        longest = max((stop - start for start, stop in sources.pieces(name)), default=0)
+        # What was read, the same in the wide type, the sum, and what is written; moving copies twice more.
+        most = max(most, longest * (2 * width + wide * (4 if any(sources.moves) else 2)))
+    held = sum(network.held_bytes for network in sources.networks)
+    if out.suffix in (".pt", ".pth"):
+        held += 2 * sum(size(shape, sources.dtypes[name]) for name, shape in sources.base.shapes.items())
+    return most + held
 
 
 def _compare(base: Checkpoint, network: Checkpoint) -> None:
