@@ -5,7 +5,8 @@
 The same protocol as `weightspace interpolate orbit_inr_mnist`, with every INR of the test split, fewer copies of each,
 and five places. Writes PATH_points.csv: by panel, method and place the published mean, the mean over all INRs, and the
 range in which the mean of ten INRs drawn at random lies 95 times in 100; and PATH_recovery.csv: how often every neuron
-comes back to its place. Published means: Figs. 3 and 7 of arXiv:2511.12601, runs/orbits/published.csv.
+comes back to its place. Also prints how the shape of the naive curve goes with the spread of an INR's hidden weights.
+Published means: Figs. 3 and 7 of arXiv:2511.12601, runs/orbits/published.csv.
 """
 
 import sys
@@ -72,6 +73,11 @@ def main() -> None:
     header = ("panel", "method", "t", "published", "all INRs", "ten: low", "ten: high", "deviation, %")
     _write(Path(f"{args.out}_points.csv"), header, points)
     print(f"of {len(published)} published points {near} are within 15 % of all INRs', {inside} in the range of ten")
+    rise = panels[-1].curves["naive"].loss.numpy().reshape(every, args.copies, -1).mean(1)
+    zoo = ws.zoo.Zoo.open(args.zoo)
+    spread = zoo.load(panels[-1].network[:: args.copies])["layers.1.weight"].flatten(1).std(1).numpy()
+    likeness = np.corrcoef(np.log(spread), np.log(rise[:, 1] / rise[:, 2]))[0, 1]
+    print(f"naive at 0.25 over the midpoint against the deviation of hidden weights: correlation {likeness:.2f}")
     header = ("panel", "method", "all neurons in place, %", "INRs always in place", "worst INR, %")
     _write(Path(f"{args.out}_recovery.csv"), header, recovery)
 
