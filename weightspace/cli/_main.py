@@ -18,7 +18,9 @@ from . import (
     evaluate,
     gauge_freedom,
     inspect,
+    interpolate,
     merge,
+    perturb,
     same,
     train,
     zoo,
@@ -45,6 +47,8 @@ VERBS: dict[str, Verb] = {
         align.MOVE,
         merge.MERGE,
         barrier.BARRIER,
+        perturb.PERTURB,
+        interpolate.INTERPOLATE,
         audit.AUDIT,
         gauge_freedom.GAUGE_FREEDOM,
     )

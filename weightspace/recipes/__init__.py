@@ -6,8 +6,9 @@ from typing import TypeVar
 
 from .._errors import ConfigError
 from ..run import Run
+from ..run.orbit_config import OrbitRun
 from ..zoo import AnyZooConfig
-from . import amortize, zoos
+from . import amortize, orbits, zoos
 
 T = TypeVar("T")
 
@@ -36,6 +37,19 @@ ZOOS: dict[str, Callable[[], AnyZooConfig]] = {
 }
 """Recipes of ``weightspace zoo make``."""
 
+ORBITS: dict[str, Callable[[], OrbitRun]] = {
+    "orbit_inr_mnist": orbits.orbit_inr_mnist,
+    "orbit_inr_digits": orbits.orbit_inr_digits,
+    "orbit_cnn_cifar10": orbits.orbit_cnn_cifar10,
+}
+"""Recipes of ``weightspace interpolate``."""
+
+_BY_VERB: dict[str, Mapping[str, object]] = {
+    "weightspace train": RUNS,
+    "weightspace zoo make": ZOOS,
+    "weightspace interpolate": ORBITS,
+}
+
 
 def get(name: str) -> Run:
     """The run recipe called ``name``.
@@ -43,7 +57,7 @@ def get(name: str) -> Run:
     Raises:
         ConfigError: with the closest name if there is none of that name.
     """
-    return _find(name, RUNS, ZOOS, "weightspace zoo make")()
+    return _find(name, RUNS)()
 
 
 def zoo(name: str) -> AnyZooConfig:
@@ -52,7 +66,16 @@ def zoo(name: str) -> AnyZooConfig:
     Raises:
         ConfigError: with the closest name if there is none of that name.
     """
-    return _find(name, ZOOS, RUNS, "weightspace train")()
+    return _find(name, ZOOS)()
+
+
+def orbit(name: str) -> OrbitRun:
+    """The recipe of an orbit experiment called ``name``.
+
+    Raises:
+        ConfigError: with the closest name if there is none of that name.
+    """
+    return _find(name, ORBITS)()
 
 
 def names() -> list[str]:
@@ -65,11 +88,17 @@ def zoo_names() -> list[str]:
     return list(ZOOS)
 
 
-def _find(name: str, known: Mapping[str, T], others: Mapping[str, object], other_verb: str) -> T:
+def orbit_names() -> list[str]:
+    """Names of all recipes of orbit experiments."""
+    return list(ORBITS)
+
+
+def _find(name: str, known: Mapping[str, T]) -> T:
     if name in known:
         return known[name]
-    if name in others:
-        hint = f"That is a recipe of '{other_verb}'. "
+    verb = next((verb for verb, recipes in _BY_VERB.items() if name in recipes), None)
+    if verb is not None:
+        hint = f"That is a recipe of '{verb}'. "
     else:
         close = difflib.get_close_matches(name.replace("-", "_"), known, n=1)
         hint = f"Did you mean {close[0]!r}? " if close else ""

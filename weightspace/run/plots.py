@@ -163,14 +163,14 @@ def _svg(figure: "Figure", name: str) -> str:
     return text.replace(_INK, "currentColor")
 
 
-def _figure(width: float, height: float, panels: int) -> "tuple[Figure, list[Axes]]":
-    """An empty figure of ``width`` x ``height`` inches, outside pyplot's global state."""
+def _figure(width: float, height: float, panels: int, down: int = 1) -> "tuple[Figure, list[Axes]]":
+    """An empty figure of ``width`` x ``height`` inches, outside pyplot's global state: ``down`` lines of panels."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasSVG(figure)
-    return figure, [figure.add_subplot(1, panels, place + 1) for place in range(panels)]
+    return figure, [figure.add_subplot(down, panels, place + 1) for place in range(panels * down)]
 
 
 def _scores(row: Row | None) -> list[float]:

@@ -36,3 +36,5 @@ from .metrics import objective_values as objective_values
 from .metrics import score as score
 from .metrics import select as select
 from .orbit import orbit_minimal_l1 as orbit_minimal_l1
+from .perturb import OrbitKind as OrbitKind
+from .perturb import perturb as perturb

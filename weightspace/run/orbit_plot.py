@@ -1,0 +1,49 @@
+"""The figure of an orbit experiment: mean and standard deviation along the segments, panel by panel."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from .orbit_rows import PanelRows
+from .plots import _STYLE, _figure, _svg
+
+_COLORS = {"naive": "#c0392b", "linear assignment": "#17a2b8", "ours": "#1f3a93"}
+_ACROSS = 3
+
+
+def orbit_figure(panels: Sequence[PanelRows]) -> str:
+    """SVG text: a panel for each kind of copies and noise; the bands are population standard deviations over pairs.
+
+    Source: the layout of Figs. 3 and 7 of arXiv:2511.12601.
+    """
+    import matplotlib as mpl
+
+    shown = [(rows, accuracy) for accuracy in (False, True) for rows in panels if not accuracy or _measured(rows)]
+    across = min(_ACROSS, len(panels)) if len(shown) == len(panels) else len(panels)
+    down = -(-len(shown) // across)
+    with mpl.rc_context(_STYLE):
+        figure, axes = _figure(3.4 * across, 2.6 * down, across, down)
+        for place, (panel, (rows, accuracy)) in enumerate(zip(axes, shown, strict=False)):
+            for method, found in rows.curves.items():
+                values: Tensor | None = found.accuracy if accuracy else found.loss
+                assert values is not None, "chosen above"
+                mean, spread = values.mean(0), values.std(0, correction=0)
+                color = _COLORS[method]
+                panel.plot(rows.t.tolist(), mean.tolist(), color=color, label=method)
+                low, high = (mean - spread).tolist(), (mean + spread).tolist()
+                panel.fill_between(rows.t.tolist(), low, high, color=color, alpha=0.18, linewidth=0)
+            noise = f"noise {rows.panel.sigma:g}" if rows.panel.sigma else "no noise"
+            title = f"{rows.panel.name}: {rows.panel.kind}, {noise}{', accuracy' if accuracy else ''}"
+            panel.set_title(title, fontsize=10, loc="left")
+            if place % across == 0:
+                panel.set_ylabel("accuracy" if accuracy else "loss")
+            if place >= len(shown) - across:
+                panel.set_xlabel("place on the segment")
+        for panel in axes[len(shown) :]:
+            panel.set_visible(False)
+        axes[0].legend(fontsize=8)
+        return _svg(figure, "orbits")
+
+
+def _measured(rows: PanelRows) -> bool:
+    return all(found.accuracy is not None for found in rows.curves.values())
