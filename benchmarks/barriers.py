@@ -5,9 +5,9 @@
 
 Networks 0 and 1, 2 and 3, ... are pairs. Methods: as given; matched by weights, permutations only and over the whole
 symmetry; matched by features (what neurons do on training images, and what follows), likewise; all with repaired
-statistics as well. Prints the largest loss and the
-accuracy at the midpoint against the mean of the ends, with 95 % bootstrap intervals over pairs, and in how many pairs the whole symmetry is worse than permutations only. Writes barriers.csv,
-barrier_curves.csv, barriers.svg and barriers.json.
+statistics as well. Prints the largest loss and the accuracy at the midpoint against the mean of the ends, with 95 %
+bootstrap intervals over pairs, and in how many pairs the whole symmetry is worse than permutations only. Writes
+barriers.csv, barrier_curves.csv, barriers.svg and barriers.json.
 """
 
 import sys
