@@ -16,7 +16,7 @@ def act(element: Element, params: Mapping[str, Tensor], spec: SymmetrySpec) -> P
     """The parameters moved by ``element``: other numbers, the same network function.
 
     One element moves one network or every network of a stack; a batch of ``b`` elements moves ``b`` stacked
-    networks one by one, or one network to ``b`` places.
+    networks one by one, or one network to ``b`` places. Where nothing moves, the tensor given is returned, no copy.
 
     Raises:
         SpecMismatch: if the parameters or the element do not fit the spec.
