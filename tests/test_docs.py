@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = ["align", "canonical", "conventions", "derive", "gauge_freedom", "merge", "notation"]
+PAGES = ["align", "canonical", "conventions", "derive", "gauge_freedom", "merge", "notation", "orbits"]
 
 
 @pytest.mark.parametrize("page", [*(f"docs/{name}.md" for name in PAGES), "README.md"])

@@ -20,8 +20,8 @@ def orbit_inr_mnist() -> OrbitRun:
 
 
 def orbit_inr_digits() -> OrbitRun:
-    """The same on INRs of the embedded 8x8 digits, with fewer copies; zoo included, half a minute."""
-    return OrbitRun(name="orbit_inr_digits", zoo=inr_digits(), panels=_FIGURES, copies=64)
+    """The same on INRs of the embedded 8x8 digits, with fewer copies; zoo included, well under a minute."""
+    return OrbitRun(name="orbit_inr_digits", zoo=inr_digits(), panels=_FIGURES, copies=32)
 
 
 def orbit_cnn_cifar10() -> OrbitRun:

@@ -35,6 +35,8 @@ def orbit_figure(panels: Sequence[PanelRows]) -> str:
             noise = f"noise {rows.panel.sigma:g}" if rows.panel.sigma else "no noise"
             title = f"{rows.panel.name}: {rows.panel.kind}, {noise}{', accuracy' if accuracy else ''}"
             panel.set_title(title, fontsize=10, loc="left")
+            if place % across == 0:
+                panel.set_ylabel("accuracy" if accuracy else "loss")
             if place >= len(shown) - across:
                 panel.set_xlabel("place on the segment")
         for panel in axes[len(shown) :]:
