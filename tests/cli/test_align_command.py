@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from network_files import NETS, SPEC, files_in, random_network, write_shards
+from network_files import NETS, SPEC, files_in, random_network, refused, write_damaged, write_shards
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -185,29 +185,11 @@ BAD = {
 def test_bad_input_ends_with_code_2_one_message_and_no_output(
     name: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    a = load_file("a.safetensors")
-    (folder / "wrong.txt").write_text(SPEC.replace("positive", "nonzero"))
-    (folder / "other.txt").write_text(SPEC.replace("h0[5]", "h0[6]"))
-    save_file({k: v for k, v in a.items() if k != "0.bias"}, "short.safetensors")
-    save_file(random_network(0, SPEC.replace("h0[5]", "h0[7]")), "wide.safetensors")
-    save_file(random_network(0, SPEC.replace("out[2]", "out[4]")), "classes.safetensors")
-    save_file(a | {"2.weight": a["2.weight"] * float("nan")}, "nan.safetensors")
-    (folder / "cut.safetensors").write_bytes((folder / "a.safetensors").read_bytes()[:-9])
-    write_shards(folder / "gap", a)
-    (folder / "gap" / "model-00002-of-00002.safetensors").unlink()
-    (folder / "empty").mkdir()
+    write_damaged(folder, folder / "a.safetensors")
     assert main(["align", "a.safetensors", "b.safetensors", *MODEL, "--out", "t.pt", "--element", "e.safetensors"]) == 0
     capsys.readouterr()
-    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     words, message = BAD[name]
-    assert main(words) == 2
-    printed = capsys.readouterr()
-    assert message in " ".join(printed.err.split())
-    assert printed.err.count("error: ") == 1
-    assert "Traceback" not in printed.err
-    assert {
-        path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts
-    } == {path: content for path, content in before.items() if "__pycache__" not in path.parts}
+    refused(words, message, folder, capsys)
 
 
 def test_a_full_folder_of_shards_is_not_overwritten(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,9 +3,11 @@
 import csv
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from network_files import files_in
+from image_sets import write_set
+from network_files import refused, write_damaged
 from safetensors.torch import load_file, save_file
 
 import weightspace as ws
@@ -13,6 +15,7 @@ from weightspace.cli import main
 from weightspace.zoo import load_images
 
 NETS = """
+import torch
 from torch import nn
 
 def make():
@@ -23,6 +26,16 @@ def few():
 
 def image():
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 10))
+
+def whole(channels, side):
+    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))
+    return nn.Sequential(nn.Conv2d(channels, 4, 3), nn.ReLU(), head), torch.zeros(1, channels, side, side)
+
+def mnist():
+    return whole(1, 28)
+
+def colour():
+    return whole(3, 32)
 """
 MODEL = ["--model", "classified_nets:make", "--input", "2,64"]
 
@@ -71,7 +84,7 @@ def test_every_curve_has_the_same_ends_and_aligning_lowers_the_middle(
 ) -> None:
     assert main(["barrier", "a.safetensors", "b.safetensors", *MODEL, "--points", "5", "--out", "barrier"]) == 0
     found = curves(folder / "barrier")
-    assert list(found) == ["naive", "permutations", "ours", "ours + repair"]
+    assert list(found) == ["naive", "permutations", "ours", "ours + repair", "features", "features + repair"]
     for rows in found.values():
         assert [row[0] for row in rows] == [0, 0.25, 0.5, 0.75, 1]
         for end in (0, -1):
@@ -96,7 +109,28 @@ def test_between_copies_of_one_network_ours_is_flat_and_permutations_are_not(fol
     assert found["permutations"][1][1] > found["ours"][1][1] + 0.01
 
 
+@pytest.mark.parametrize(
+    ("name", "factory", "shape"), [("mnist", "mnist", (28, 28)), ("cifar10", "colour", (32, 32, 3))]
+)
+def test_images_come_in_the_size_and_colours_of_the_input(name: str, factory: str, shape: tuple, folder: Path) -> None:
+    import classified_nets
+
+    pixels = np.random.default_rng(0).integers(0, 256, (24, *shape), dtype=np.uint8)
+    write_set(folder / "sets", name, pixels, np.arange(24) % 10)
+    for seed, file in enumerate(("p.safetensors", "q.safetensors")):
+        torch.manual_seed(seed)
+        save_file(getattr(classified_nets, factory)()[0].state_dict(), file)
+    words = ["p.safetensors", "q.safetensors", "--model", f"classified_nets:{factory}", "--images", name]
+    assert main(["barrier", *words, "--data", "sets", "--points", "3", "--out", "barrier"]) == 0
+    net, example = getattr(classified_nets, factory)()
+    images = load_images(name, folder / "sets", full_size=True, colour=factory == "colour")
+    measure = ws.align.classification(net, images.test_x.view(-1, *example.shape[1:]), images.test_y)
+    loss, accuracy = measure(load_file("p.safetensors"))
+    assert curves(folder / "barrier")["naive"][0][1:] == pytest.approx((loss, accuracy), abs=1e-6)
+
+
 PAIR = ["a.safetensors", "b.safetensors", "--out", "new"]
+OUT = ["--out", "new", *MODEL]
 BAD = {
     "spec alone": ([*PAIR, "--spec", "spec.txt"], "measured on the module"),
     "no folder": (["a.safetensors", "b.safetensors", *MODEL, "--out", "new.png"], "new.png is the name of a file"),
@@ -114,14 +148,21 @@ BAD = {
             "--input",
             "2,3,8,8",
         ],
-        "the images have 64 numbers each",
+        "images of 'digits' come in the shapes [64], [1, 8, 8], [8, 8]; the module's input",
     ),
     "fewer classes": (
         ["f.safetensors", "f.safetensors", "--out", "new", "--model", "classified_nets:few", "--input", "2,64"],
         "the images have 10 classes",
     ),
-    "other architecture": (["a.safetensors", "f.safetensors", "--out", "new", *MODEL], "f.safetensors: parameter"),
-    "not finite": (["a.safetensors", "n.safetensors", "--out", "new", *MODEL], "n.safetensors: parameter"),
+    "other architecture": (["a.safetensors", "wide.safetensors", *OUT], "parameter '0.weight' has shape [7, 64]"),
+    "other classes": (["a.safetensors", "classes.safetensors", *OUT], "networks of other inputs or classes cannot be"),
+    "missing key": (["a.safetensors", "short.safetensors", *OUT], "short.safetensors: parameter '0.bias' is missing"),
+    "not finite": (["a.safetensors", "nan.safetensors", *OUT], "nan.safetensors: parameter '2.weight' holds values"),
+    "truncated": (["a.safetensors", "cut.safetensors", *OUT], "cut.safetensors is not a readable safetensors file"),
+    "missing file": (["a.safetensors", "none.safetensors", *OUT], "none.safetensors"),
+    "missing shard": (["a.safetensors", "gap", *OUT], "model-00002-of-00002.safetensors"),
+    "spec that the module breaks": ([*PAIR, *MODEL, "--spec", "wrong.txt"], "the spec does not hold for Sequential"),
+    "spec of another network": ([*PAIR, *MODEL, "--spec", "other.txt"], "a.safetensors: parameter '0.weight' has"),
     "no element": ([*PAIR, *MODEL, "--element", "a.safetensors"], "is no file of an element"),
 }
 
@@ -134,12 +175,6 @@ def test_bad_input_ends_with_code_2_one_message_and_no_output(
 
     save_file(classified_nets.few().state_dict(), "f.safetensors")
     save_file(classified_nets.image().state_dict(), "i.safetensors")
-    a = load_file("a.safetensors")
-    save_file(a | {"2.bias": a["2.bias"] / 0}, "n.safetensors")
-    before = files_in(folder)
+    write_damaged(folder, folder / "a.safetensors", (folder / "spec.txt").read_text())
     words, message = BAD[name]
-    assert main(["barrier", *words]) == 2
-    printed = capsys.readouterr()
-    assert message in " ".join(printed.err.split())
-    assert printed.err.count("error: ") == 1
-    assert files_in(folder) - {"__pycache__"} == before - {"__pycache__"}
+    refused(["barrier", *words], message, folder, capsys)

@@ -1,29 +1,16 @@
 """Image sets: splits, averaging, parquet files, and messages about missing data."""
 
-import io
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from PIL import Image
+from image_sets import write_set
 from torch.nn.functional import adaptive_avg_pool2d
 
 from weightspace import ConfigError
 from weightspace.zoo import load_images
 from weightspace.zoo._images import gray_8x8
-
-
-def write_set(folder, name, pixels, labels, file_format="PNG"):
-    (folder / name).mkdir(parents=True, exist_ok=True)
-    for part in ("train", "test"):
-        encoded = []
-        for image in pixels:
-            stream = io.BytesIO()
-            Image.fromarray(image).save(stream, file_format)
-            encoded.append({"bytes": stream.getvalue(), "path": None})
-        pq.write_table(pa.table({"image": encoded, "label": labels}), folder / name / f"{part}.parquet")
 
 
 def test_digits_are_whole_disjoint_and_always_the_same():
@@ -63,6 +50,17 @@ def test_parquet_files_are_read_and_the_test_images_halved(tmp_path, monkeypatch
     assert torch.equal(halves.unique(dim=0), images.train_x.unique(dim=0))
     monkeypatch.setenv("WEIGHTSPACE_DATA", str(tmp_path))
     assert torch.equal(load_images("cifar10").val_x, images.val_x)
+
+
+def test_images_keep_their_size_and_colours(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 32, 32, 3), dtype=np.uint8)
+    write_set(tmp_path, "cifar10", pixels, np.arange(9))
+    gray, colour = load_images("cifar10", tmp_path, full_size=True), load_images("cifar10", tmp_path, colour=True)
+    want = torch.from_numpy(pixels).float().movedim(3, 1) / 127.5 - 1
+    torch.testing.assert_close(colour.train_x.view(9, 3, 32, 32), want)
+    torch.testing.assert_close(gray.train_x.view(9, 32, 32), want.mean(1))
+    with pytest.raises(ConfigError, match="the images of 'mnist' are gray"):
+        load_images("mnist", tmp_path, colour=True)
 
 
 def test_messages_name_the_file_and_the_option(tmp_path):

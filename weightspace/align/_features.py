@@ -109,6 +109,11 @@ def features(
     return found
 
 
+def has_features(spec: SymmetrySpec, module: nn.Module) -> bool:
+    """Whether a space of the spec is the output of one linear or convolutional layer."""
+    return next(_makers(spec, module), None) is not None
+
+
 def signed(space: NeuronSpace) -> bool:
     """Whether its neurons may change their signs."""
     return space.scale in ("sign", "nonzero")

@@ -20,7 +20,11 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     add_architecture(parser, both=True)
     add_out(parser, "folder of the tables (.csv) and the figure (.svg)")
     parser.add_argument(
-        "--images", default="digits", metavar="NAME", help="image set that both classify (default: digits)"
+        "--images",
+        default="digits",
+        metavar="NAME",
+        help="image set that both classify, in the size of the module's input: digits (the default), mnist, "
+        "fashion_mnist or cifar10",
     )
     add_data(parser)
     parser.add_argument("--element", type=Path, metavar="FILE", help="a saved alignment of B to compare with")
@@ -30,7 +34,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(args: argparse.Namespace, _: list[str]) -> None:
     from ..run.barrier_files import barrier_files
-    from ..zoo import load_images
+    from ..run.working import images_for
 
     if args.out.is_file() or args.out.suffix:
         raise ConfigError(f"--out {args.out} is the name of a file. Name a folder, e.g. --out barrier")
@@ -40,7 +44,7 @@ def _run(args: argparse.Namespace, _: list[str]) -> None:
     if known.module is None:
         raise ConfigError("a barrier is measured on the module. Add --model PACKAGE.MODULE:FACTORY")
     with progress() as show:
-        images = load_images(args.images, args.data, progress=show)
+        images = images_for(args.images, known.example, args.data, show)
         found, files = barrier_files(
             args.first,
             args.second,
@@ -81,10 +85,12 @@ def _percent(value: object) -> str:
 BARRIER = Verb(
     "barrier",
     "Measure how far the loss rises between two networks, before and after aligning them.",
-    "Goes straight from A to B as given (naive), with B's neurons only permuted, with the whole symmetry (ours), and\n"
-    "with the statistics on the way repaired. Loss in nats and accuracy on the test half of the images; B's own are\n"
-    "shown after moving, so that a change of its function would be seen.",
-    "weightspace barrier a.safetensors b.safetensors --model my_package.nets:make --input 2,64 --out barrier",
+    "Goes straight from A to B as given (naive), with B's neurons only permuted, with the whole symmetry (matched by\n"
+    "weights: ours; by what neurons do on training images: features), and with the statistics on the way repaired.\n"
+    "Loss in nats and accuracy on the test half of the images; B's own are shown after moving, so that a change of\n"
+    "its function would be seen.",
+    "weightspace barrier a.safetensors b.safetensors --model my_package.nets:make --input 2,784 --images mnist \\\n"
+    "    --data DIR --out barrier",
     _arguments,
     _run,
 )

@@ -36,12 +36,13 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         help="one recipe; or network files, or folders of shards with their index",
     )
     parser.add_argument("--out", type=Path, metavar="PATH", help="file of the result, or folder for shards")
-    parser.add_argument("--method", metavar="NAME", help="linear, aligned or greedy (default: aligned)")
+    parser.add_argument("--method", metavar="NAME", help="linear, uniform, aligned or greedy (default: aligned)")
+    parser.add_argument("--match", metavar="NAME", help="align by weights (default), or by features on training images")
     parser.add_argument("--weights", metavar="W,W,...", help="one number for each network (default: equal ones)")
     parser.add_argument("--model", metavar="PACKAGE.MODULE:FACTORY", help="function that makes the torch module")
     parser.add_argument("--input", action="append", metavar="SHAPE", help="shape of its input, e.g. 2,3,32,32")
     parser.add_argument("--spec", metavar="FILE", help="text of the spec, instead of the module")
-    parser.add_argument("--images", metavar="NAME", help="image set for choosing (greedy) and for statistics")
+    parser.add_argument("--images", metavar="NAME", help="image set for choosing (greedy), features, statistics")
     parser.add_argument(
         "--statistics", metavar="NAME", help="repair or reestimate the statistics of the result on training images"
     )
@@ -56,8 +57,7 @@ def _run(args: argparse.Namespace, _: list[str]) -> None:
     from ..run.checkpoint_writer import target
     from ..run.merging import merge_linear, open_sources
 
-    linear = recipe.merge_method == "linear"
-    known = None if linear else architecture_of(_named(recipe))
+    known = None if recipe.as_stored else architecture_of(_named(recipe))
     sources = open_sources(recipe, None if known is None else known.spec)
     target(recipe.output, sources.base, [source.model for source in recipe.models])
     if args.dry_run:
@@ -81,10 +81,9 @@ def _aligned(
     recipe: "MergeRecipe", sources: "Sources", known: Architecture, out: Path, data: Path | None, show: Show
 ) -> None:
     from ..run.merge_aligned import base_first, merge_aligned
-    from ..run.working import bench, widest
-    from ..zoo import load_images
+    from ..run.working import bench, images_for, widest
 
-    images = None if recipe.images is None else load_images(recipe.images, data, progress=show)
+    images = None if recipe.images is None else images_for(recipe.images, known.example, data, show)
     ready = None if known.module is None else bench(known.module, known.example, widest(sources.networks))
     found, scores = merge_aligned(sources, recipe, known.spec, out, bench=ready, images=images, progress=show)
     names = [str(recipe.models[place].model) for place in base_first(recipe)]
@@ -110,12 +109,12 @@ def _recipe(args: argparse.Namespace) -> "MergeRecipe":
     from ..run.merge_recipe import parse_recipe, read_recipe
 
     options = {"architecture": args.model, "spec": args.spec, "images": args.images, "merge_method": args.method}
-    options |= {"statistics": args.statistics, "input": tuple(args.input) if args.input else None}
+    options |= {"match": args.match, "statistics": args.statistics, "input": tuple(args.input) if args.input else None}
     given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
     if Path(args.sources[0]).suffix in (".yaml", ".yml"):
         strange = [
             f"--{word}"
-            for word in ("method", "weights", "model", "input", "spec", "images", "statistics")
+            for word in ("method", "match", "weights", "model", "input", "spec", "images", "statistics")
             if getattr(args, word)
         ]
         if strange or len(args.sources) > 1:
@@ -159,7 +158,7 @@ def _print_plan(recipe: "MergeRecipe", sources: "Sources") -> None:
     ]
     print_table(f"Method: {recipe.merge_method}", ("network", "weight", "files", "size", "moved by"), rows)
     count = sum(map(math.prod, sources.base.shapes.values()))
-    linear = recipe.merge_method == "linear"
+    linear = recipe.as_stored
     assert recipe.output is not None, "checked before"
     memory = linear_bytes(sources, recipe.output) if linear else aligned_bytes(sources)
     say(f"parameters: {count:,} in {len(sources.base.shapes)} tensors")
@@ -170,10 +169,11 @@ def _print_plan(recipe: "MergeRecipe", sources: "Sources") -> None:
 MERGE = Verb(
     "merge",
     "Merge networks into one: their weighted mean, in a common gauge.",
-    "Methods: 'aligned' brings networks from different trainings to a common gauge first; 'linear' takes the numbers\n"
-    "as they are, or moved by saved elements, piece by piece, for networks of any size; 'greedy' takes aligned\n"
-    "networks, best first, while the accuracy on the validation images grows. Names, number types, metadata and\n"
-    "shards are those of base_model, the first one by default. Paths are relative to the current folder.",
+    "Methods: 'aligned' brings networks from different trainings to a common gauge first; 'greedy' takes aligned\n"
+    "networks, best first, while the accuracy on the validation images grows; 'linear' takes the numbers as they are,\n"
+    "or moved by saved elements, piece by piece, for networks of any size; 'uniform' is linear with equal weights.\n"
+    "Names, number types, metadata and shards are those of base_model, the first one by default. Paths are relative\n"
+    "to the current folder.",
     _EXAMPLE,
     _arguments,
     _run,

@@ -167,27 +167,19 @@ def load_single(path: Path) -> tuple[Element, SymmetrySpec]:
 
 
 def moved_pieces(source: Checkpoint, name: str, element: Element, spec: SymmetrySpec) -> Iterator[Tensor]:
-    """One tensor of a checkpoint, moved by an element, in pieces of whole rows."""
-    for start, stop in pieces(source.shapes[name], rows=True):
-        yield moved_entries(source, name, element, spec, start, stop)
-
-
-def moved_entries(source: Checkpoint, name: str, element: Element, spec: SymmetrySpec, start: int, stop: int) -> Tensor:
-    """Entries of a moved tensor, from one place to another, at ends of rows; as a vector, in at least 32 bits."""
+    """One tensor of a checkpoint, moved by an element: consecutive pieces of whole rows, in at least 32 bits."""
     shape = source.shapes[name]
     if not shape:
-        return _wide(source.entries(name, start, stop))
-    row = max(math.prod(shape[1:]), 1)
-    rows = range(start // row, stop // row)
-    return act_rows(element, spec, name, rows, lambda index: _wide(source.rows(name, index))).reshape(-1)
+        yield _wide(source.read(name))
+        return
+    rows, step = act_rows(element, spec, name), rows_at_once(shape)
+    for start in range(0, shape[0], step):
+        yield rows(range(start, min(start + step, shape[0])), lambda index: _wide(source.rows(name, index)))
 
 
-def pieces(shape: tuple[int, ...], *, rows: bool = False) -> Iterator[tuple[int, int]]:
-    """First entry of each piece of a tensor and the one after its last; with ``rows`` no piece ends within a row."""
-    total, row = math.prod(shape), max(math.prod(shape[1:]), 1)
-    step = max(PIECE // row, 1) * row if rows else PIECE
-    for start in range(0, total, step):
-        yield start, min(start + step, total)
+def rows_at_once(shape: tuple[int, ...]) -> int:
+    """How many rows of a tensor make a piece."""
+    return max(PIECE // max(math.prod(shape[1:]), 1), 1)
 
 
 def _wide(value: Tensor) -> Tensor:

@@ -5,17 +5,15 @@ from pathlib import Path
 from torch import nn
 
 from .._errors import SpecMismatch
-from .._types import Params
-from ..align import align, without_scales
 from ..gauge import act
 from ..spec import SymmetrySpec
-from ..tasks.barrier import Barriers, Method, barriers, repaired
+from ..tasks import Barriers, Method, barriers, methods
 from ..zoo import Images
 from .alignment import load_single
 from .barriers import write_barriers
 from .checkpoint import open_network
 from .checkpoint_writer import Progress
-from .working import Bench, Example, bench, in_type, widest
+from .working import Example, bench, in_type, widest
 
 
 def barrier_files(
@@ -32,7 +30,7 @@ def barrier_files(
     restarts: int = 0,
     progress: Progress | None = None,
 ) -> tuple[Barriers, list[Path]]:
-    """Barriers on the test half of the images: as given, permutations only, the whole symmetry, and with repair.
+    """Barriers on the test half of the images by :func:`weightspace.tasks.methods` and a saved alignment.
 
     Args:
         first: File of the network at 0.
@@ -40,7 +38,7 @@ def barrier_files(
         spec: The symmetry of both.
         module: The architecture, a classifier.
         example: Its inputs; only shapes and types matter.
-        images: Its images; statistics are repaired on training images.
+        images: Its images; features and statistics are those on training images.
         out: Folder of the tables and the figure.
         element: A saved alignment of the second network to compare with.
         points: Places on the segment, an odd number.
@@ -58,7 +56,8 @@ def barrier_files(
     wide = widest((a, b))
     ready = bench(module, example, wide)
     measure = ready.measure(images.test_x, images.test_y)
-    ways = _ways(spec, ready, images, restarts)
+    words = {"module": ready.module, "example": ready.example, "batches": ready.batches(images)}
+    ways = [*methods(spec, restarts=restarts, **words)]
     if element is not None:
         ways.append(_given(element, spec))
     pair = (in_type(a.load(), wide), in_type(b.load(), wide))
@@ -69,18 +68,6 @@ def barrier_files(
 
     found = barriers([pair], measure, ways, points=points, progress=show)
     return found, write_barriers(out, found)
-
-
-def _ways(spec: SymmetrySpec, ready: Bench, images: Images, restarts: int) -> list[Method]:
-    def by(symmetry: SymmetrySpec) -> Method:
-        def move(a: Params, b: Params) -> Params:
-            return align(a, b, symmetry, module=ready.module, example=ready.example, restarts=restarts).params
-
-        return Method("ours" if symmetry is spec else "permutations", move)
-
-    ours = by(spec)
-    naive = Method("naive", lambda a, b: b)  # noqa: ARG005
-    return [naive, by(without_scales(spec)), ours, repaired(ours, spec, ready.module, ready.batches(images))]
 
 
 def _given(path: Path, spec: SymmetrySpec) -> Method:

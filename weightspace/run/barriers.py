@@ -26,6 +26,8 @@ def write_barriers(folder: Path, found: Barriers) -> list[Path]:
         for row in found.rows
         for place, (t, loss) in enumerate(zip(row.curve.t.tolist(), row.curve.loss.tolist(), strict=True))
     ]
+    if folder.is_dir():
+        record.remove_leftovers(folder)
     record.write_text(folder / PAIRS, _csv(list(rows[0]), (row.values() for row in rows)))
     record.write_text(folder / CURVES, _csv(["pair", "method", "t", "loss", "accuracy"], places))
     record.write_text(folder / FIGURE, barrier_curves(found))

@@ -5,14 +5,14 @@ For shards and their index see :mod:`weightspace.run.shards`.
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Int, Shaped
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -107,16 +107,20 @@ class Checkpoint:
         # Small ones are read at once: a piece of a file for each row would take longer.
         if row * shape[0] <= PIECE or row * self.dtypes[name].itemsize < _SHORT:
             return self.read(name)[index]
-        found = [self.entries(name, place * row, place * row + row) for place in index.tolist()]
-        return torch.stack(found).view(-1, *shape[1:])
+        return self._spans(name, [place * row for place in index.tolist()], row).view(-1, *shape[1:])
 
     def entries(self, name: str, start: int, stop: int) -> Tensor:
         """Entries of a tensor by their place in it, as a vector; raises as :meth:`read` does."""
+        return self._spans(name, [start], stop - start)[0]
+
+    def _spans(self, name: str, starts: Sequence[int], length: int) -> Shaped[Tensor, "s l"]:
+        """As many entries from each of the places."""
         stored = self.stored[name]
         if stored in self._held:
-            value = self._held[stored].reshape(-1)[start:stop]
+            flat = self._held[stored].reshape(-1)
+            value = torch.stack([flat[start : start + length] for start in starts])
         else:
-            value = _read(self._places[stored], self.dtypes[name], start, stop)
+            value = _read(self._places[stored], self.dtypes[name], starts, length)
         if not is_finite(value):
             raise SpecMismatch(
                 f"{self.path}: parameter {name!r} holds values that are not finite numbers (NaN or infinity). "
@@ -275,17 +279,19 @@ def _header(
     return Part(path.name, metadata, names), shapes, {name: DTYPES[word] for name, word in words.items()}, places
 
 
-def _read(place: Place, dtype: torch.dtype, start: int, stop: int) -> Tensor:
-    """Entries of a tensor in a file. Mapping the file instead would keep every page in memory that was ever read."""
-    value = torch.empty(stop - start, dtype=dtype)
+def _read(place: Place, dtype: torch.dtype, starts: Sequence[int], length: int) -> Tensor:
+    """Spans of a tensor in a file. Mapping the file instead would keep every page in memory that was ever read."""
+    value = torch.empty(len(starts), length, dtype=dtype)
     try:
-        with place.file.open("rb") as file:
-            file.seek(place.start + start * dtype.itemsize)
-            num = file.readinto(value.view(torch.uint8).numpy().data)
+        with place.file.open("rb", buffering=0) as file:
+            for start, span in zip(starts, value.view(torch.uint8).numpy(), strict=True):
+                file.seek(place.start + start * dtype.itemsize)
+                if file.readinto(span.data) != length * dtype.itemsize:
+                    raise ConfigError(
+                        f"{place.file} has become shorter while it was read. Write it again, then run this again."
+                    )
     except OSError as error:
         raise ConfigError(f"cannot read {place.file}: {error.strerror}. Check the file and run again.") from error
-    if num != len(value) * dtype.itemsize:
-        raise ConfigError(f"{place.file} has become shorter while it was read. Write it again, then run this again.")
     return value
 
 

@@ -36,7 +36,7 @@ def merge_aligned(
         spec: The symmetry of all.
         out: See :func:`weightspace.run.checkpoint_writer.target`.
         bench: The module, for certificates, accuracies and statistics.
-        images: Training images for statistics, the validation half for choosing and for the accuracies returned.
+        images: Training images for features and statistics, the validation half for choosing and for the accuracies.
         progress: Called with networks done, networks in all, and a message.
 
     Returns:
@@ -53,6 +53,7 @@ def merge_aligned(
     words = {
         "module": bench and bench.module,
         "example": bench and bench.example,
+        "inputs": bench.batches(images) if recipe.match == "features" and bench and images else None,
         "restarts": recipe.restarts,
         "seed": recipe.seed,
         "progress": None if progress is None else lambda done, total: progress(done, total, "matching"),

@@ -11,8 +11,6 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from .._errors import ConfigError
 from .config import Frozen
 
-METHODS = ("linear", "aligned", "greedy")
-
 
 class Weight(Frozen):
     """How much of a network goes into the mean."""
@@ -37,8 +35,13 @@ class Shared(Frozen):
 class MergeRecipe(Frozen):
     """One merge. Paths are relative to the folder that the command is typed in."""
 
-    merge_method: Literal["linear", "aligned", "greedy"] = Field(
-        description="linear: as stored; aligned: in a common gauge; greedy: aligned, kept only while accuracy grows."
+    merge_method: Literal["linear", "uniform", "aligned", "greedy"] = Field(
+        description="linear: as stored, by weights; uniform: as stored, all alike; aligned: in a common gauge; "
+        "greedy: aligned, kept only while accuracy grows."
+    )
+    match: Literal["weights", "features"] = Field(
+        default="weights",
+        description="What brings networks to the common gauge: their weights, or what neurons do on training images.",
     )
     models: tuple[Source, ...] = Field(min_length=2, description="The networks.")
     base_model: Path | None = Field(
@@ -51,7 +54,9 @@ class MergeRecipe(Frozen):
     architecture: str | None = Field(default=None, description="PACKAGE.MODULE:FACTORY of the torch module.")
     input: str | tuple[str, ...] | None = Field(default=None, description="Shape of its input, e.g. '2,3,32,32'.")
     spec: Path | None = Field(default=None, description="Text of the spec, instead of the architecture.")
-    images: str | None = Field(default=None, description="Image set for choosing (greedy) and for statistics.")
+    images: str | None = Field(
+        default=None, description="Image set for choosing (greedy), features and statistics, in the input's size."
+    )
     statistics: Literal["repair", "reestimate"] | None = Field(
         default=None,
         description="Afterwards, on training images: repair channel means and deviations, or batch statistics alone.",
@@ -78,13 +83,19 @@ class MergeRecipe(Frozen):
     def _fits_together(self) -> "MergeRecipe":
         if self.base_model is not None and self.base_model not in [source.model for source in self.models]:
             raise ValueError(f"base_model {self.base_model} is not among the models. Name one of them")
-        if self.merge_method == "linear":
-            if self.images is not None or self.statistics is not None:
+        if self.as_stored:
+            if self.images is not None or self.statistics is not None or self.match == "features":
                 raise ValueError(
-                    "merge_method linear uses no images. Remove 'images' and 'statistics', or take aligned"
+                    f"merge_method {self.merge_method} uses no images. Remove 'images', 'statistics' and 'match', or "
+                    "take aligned"
                 )
         else:
             self._has_what_alignment_needs()
+        if self.merge_method in ("uniform", "greedy") and len(set(self.weights_as_given)) > 1:
+            other = {"uniform": "linear", "greedy": "aligned"}[self.merge_method]
+            raise ValueError(
+                f"merge_method {self.merge_method} gives no network a weight. Remove them, or take {other}"
+            )
         if self.parameters.normalize and not abs(sum(self.weights_as_given)) > 0:
             raise ValueError("the weights add up to 0. Change one, or set parameters: {normalize: false}")
         return self
@@ -100,18 +111,20 @@ class MergeRecipe(Frozen):
                 f"merge_method {self.merge_method} needs the architecture: add 'architecture: package.module:factory' "
                 "(--model) or 'spec: FILE' (--spec), or take linear for networks in a common gauge"
             )
-        if (self.images or self.statistics or self.merge_method == "greedy") and not (
-            self.architecture and self.images
-        ):
+        measured = self.images or self.statistics or self.merge_method == "greedy" or self.match == "features"
+        if measured and not (self.architecture and self.images):
             raise ValueError(
                 "measuring on images needs both 'images' (--images), e.g. digits, and 'architecture' (--model)"
             )
         if not self.parameters.normalize:
-            raise ValueError(f"normalize: false goes with merge_method linear only, not with {self.merge_method}")
+            raise ValueError(f"normalize: false goes with merge_method linear, not with {self.merge_method}")
         if self.merge_method == "greedy" and self.statistics == "repair":
             raise ValueError("merge_method greedy goes with statistics: reestimate, or none; repair needs all networks")
-        if self.merge_method == "greedy" and len(set(self.weights_as_given)) > 1:
-            raise ValueError("merge_method greedy chooses networks itself. Remove the weights, or take aligned")
+
+    @property
+    def as_stored(self) -> bool:
+        """Whether numbers are taken as they are, piece by piece, and no architecture is needed."""
+        return self.merge_method in ("linear", "uniform")
 
     @property
     def weights_as_given(self) -> list[float]:
@@ -170,6 +183,8 @@ def _explained(entry: Any) -> str:
     if entry["type"] == "extra_forbidden":
         group = ".".join(part for part in entry["loc"][:-1] if isinstance(part, str))
         known = list(_GROUPS.get(group, MergeRecipe).model_fields)
+        if entry["loc"][-1] == "weights":
+            return f"{place}: there is no such key. Write parameters: {{weight: 0.5}} under each model."
         near = difflib.get_close_matches(str(entry["loc"][-1]), known, n=1, cutoff=0.5)
         hint = f"Did you mean {near[0]!r}?" if near else f"Known here: {', '.join(known)}."
         return f"{place}: there is no such key. {hint}"

@@ -1,5 +1,6 @@
 """Merging network files: the weighted mean of all, piece by piece, written like one of them."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,13 @@ from torch import Tensor
 from .._errors import SpecMismatch
 from ..gauge import Element
 from ..spec import SymmetrySpec
-from .alignment import load_single, moved_entries, pieces
-from .checkpoint import Checkpoint, open_checkpoint, open_network, size
+from .alignment import load_single, moved_pieces, rows_at_once
+from .checkpoint import PIECE, Checkpoint, open_checkpoint, open_network, size
 from .checkpoint_writer import Progress, write_like
 from .merge_recipe import MergeRecipe
+
+_FIXED = 8 << 20
+"""Bytes that the allocator and buffers take on top, as `benchmarks/streamed_merge.py` measures."""
 
 
 @final
@@ -34,14 +38,20 @@ class Sources:
     base: Checkpoint
     dtypes: dict[str, torch.dtype]
 
-    def pieces(self, name: str) -> Iterator[tuple[int, int]]:
-        """Where the pieces of a tensor begin and end: rows stay whole where a network is moved."""
-        return pieces(self.base.shapes[name], rows=any(self.moves))
+    def step(self, name: str) -> int:
+        """Entries of a piece of a tensor: whole rows where a network is moved."""
+        shape = self.base.shapes[name]
+        return rows_at_once(shape) * math.prod(shape[1:]) if any(self.moves) and shape else PIECE
 
-    def entries(self, place: int, name: str, start: int, stop: int) -> Tensor:
-        """A piece of a tensor of one network, moved by its element."""
+    def pieces(self, place: int, name: str) -> Iterator[Tensor]:
+        """A tensor of a network, moved by its element, in consecutive pieces: as long for all networks."""
         network, move = self.networks[place], self.moves[place]
-        return network.entries(name, start, stop) if move is None else moved_entries(network, name, *move, start, stop)
+        if move is not None:
+            yield from moved_pieces(network, name, *move)
+            return
+        total, step = math.prod(network.shapes[name]), self.step(name)
+        for start in range(0, total, step):
+            yield network.entries(name, start, min(start + step, total))
 
 
 def open_sources(recipe: MergeRecipe, spec: SymmetrySpec | None = None) -> Sources:
@@ -84,16 +94,16 @@ def merge_linear(sources: Sources, weights: Sequence[float], out: Path, progress
     """
 
     def mean(name: str) -> Iterator[Tensor]:
-        base, integer = sources.base, not sources.base.dtypes[name].is_floating_point
+        if not sources.base.dtypes[name].is_floating_point:
+            yield sources.base.read(name)
+            return
         types = [sources.dtypes[name], *(network.dtypes[name] for network in sources.networks)]
         wide = torch.float64 if torch.float64 in types else torch.float32
-        for start, stop in sources.pieces(name):
-            if integer:
-                yield base.entries(name, start, stop)
-                continue
-            total = torch.zeros(stop - start, dtype=wide)
-            for place, weight in enumerate(weights):
-                total.add_(sources.entries(place, name, start, stop).to(wide), alpha=weight)
+        first, *others = [sources.pieces(place, name) for place in range(len(weights))]
+        for piece in first:
+            total = piece.to(wide).reshape(-1) * weights[0]
+            for weight, other in zip(weights[1:], others, strict=True):
+                total.add_(next(other).to(wide).reshape(-1), alpha=weight)
             yield total
 
     write_like(sources.base, out, mean, sources.dtypes, progress=progress)
@@ -105,13 +115,13 @@ def linear_bytes(sources: Sources, out: Path) -> int:
     for name in sources.base.shapes:
         width = max(network.dtypes[name].itemsize for network in sources.networks)
         wide = max(width, sources.dtypes[name].itemsize, 4)
-        longest = max((stop - start for start, stop in sources.pieces(name)), default=0)
+        longest = min(sources.step(name), math.prod(sources.base.shapes[name]))
         # What was read, the same in the wide type, the sum, and what is written; moving copies twice more.
         most = max(most, longest * (2 * width + wide * (4 if any(sources.moves) else 2)))
     held = sum(network.held_bytes for network in sources.networks)
     if out.suffix in (".pt", ".pth"):
         held += 2 * sum(size(shape, sources.dtypes[name]) for name, shape in sources.base.shapes.items())
-    return most + held
+    return most + held + _FIXED
 
 
 def _compare(base: Checkpoint, network: Checkpoint) -> None:

@@ -20,7 +20,7 @@ _INK = "#0a0b0c"
 """Stands for the page's own text colour until the figure is text."""
 
 _OURS, _BROKEN, _OTHER, _GUIDE = "#1f77b4", "#d1711f", "#7f8790", "#9aa0a6"
-_METHODS = ("#c0392b", _OTHER, _OURS, "#2e8b57", _BROKEN, "#8e5ea2")
+_METHODS = ("#c0392b", _OTHER, _OURS, "#2e8b57", _BROKEN, "#8e5ea2", "#b8860b")
 _NAMES = {"ours": "operator", "broken": "symmetry-broken twin"}
 
 _STYLE: dict[Any, Any] = {

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import final
 
 import torch
@@ -12,8 +13,9 @@ from torch import Tensor, nn
 from .._errors import ConfigError
 from .._types import Params
 from ..align import classification
-from ..zoo import Images
+from ..zoo import NATIVE, SIDE, Images, load_images
 from .checkpoint import Checkpoint
+from .checkpoint_writer import Progress
 from .outputs import probes
 
 Example = Tensor | tuple[Tensor, ...]
@@ -38,19 +40,8 @@ class Bench:
     example: tuple[Tensor, ...]
 
     def shaped(self, images: Float[Tensor, "p i"]) -> Tensor:
-        """Images in the shape of the module's input.
-
-        Raises:
-            ConfigError: if they have another size.
-        """
-        want = self.example[0].shape[1:]
-        if len(self.example) != 1 or want.numel() != images.shape[1]:
-            takes = " and ".join(str(list(value.shape)) for value in self.example)
-            raise ConfigError(
-                f"the images have {images.shape[1]} numbers each (8x8, gray), the module's input has the shape "
-                f"{takes}. Measure networks that read such images, e.g. --input 2,64 or --input 2,1,8,8"
-            )
-        return images.to(self.example[0].dtype).reshape(-1, *want)
+        """Images, as :func:`images_for` loads them, in the shape and type of the module's input."""
+        return images.to(self.example[0].dtype).reshape(-1, *self.example[0].shape[1:])
 
     def measure(
         self, images: Float[Tensor, "p i"], labels: Int[Tensor, " p"]
@@ -58,7 +49,7 @@ class Bench:
         """What measures loss (nats) and accuracy of parameters on images.
 
         Raises:
-            ConfigError: if the images, or the number of classes, do not fit the module.
+            ConfigError: if the number of classes does not fit the module.
         """
         inputs = self.shaped(images)
         with torch.no_grad():
@@ -77,12 +68,49 @@ class Bench:
         return both
 
     def batches(self, images: Images) -> list[Tensor]:
-        """Training images for statistics.
-
-        Raises:
-            ConfigError: if they do not fit the module.
-        """
+        """Training images, for statistics and features."""
         return list(self.shaped(images.train_x[:_STATISTICS]).split(_BATCH))
+
+
+def images_for(name: str, example: Example, data: Path | None, progress: Progress | None = None) -> Images:
+    """The image set of that name in the size that the example input has: 8x8, its own size, or in colour.
+
+    An input may be flattened; in colour, it is red, green and blue in turn.
+
+    Args:
+        name: See :func:`weightspace.zoo.load_images`.
+        example: Inputs of the architecture.
+        data: Folder of image sets.
+        progress: Called with images read, images in all, and a message.
+
+    Raises:
+        ConfigError: if the images cannot be read, or do not come in the shape of the input.
+    """
+    inputs = example if isinstance(example, tuple) else (example,)
+    words = {}
+    if name in NATIVE:
+        forms = _forms(*NATIVE[name])
+        words = forms.get(tuple(inputs[0].shape[1:])) if len(inputs) == 1 else None
+        if words is None:
+            takes = " and ".join(str(list(value.shape)) for value in inputs)
+            sizes = ", ".join(f"{other} ({side}x{side})" for other, (side, _) in NATIVE.items())
+            raise ConfigError(
+                f"images of {name!r} come in the shapes {', '.join(str(list(shape)) for shape in forms)}; the module's "
+                f"input, with the number of inputs before it, is {takes}. Name the set that the networks were trained "
+                f"on, one of {sizes}, with --images, or the shape of the input with --input"
+            )
+    return load_images(name, data, progress=progress, **words)
+
+
+def _forms(side: int, in_colour: bool) -> dict[tuple[int, ...], dict[str, bool]]:
+    """By shape of an input, how to load images of a set with its own size and colours."""
+    forms: dict[tuple[int, ...], dict[str, bool]] = {}
+    for size, words in ((SIDE, {}), (side, {"full_size": True})):
+        for shape in ((size**2,), (1, size, size), (size, size)):
+            forms.setdefault(shape, words)
+    if in_colour:
+        forms |= {(3 * side**2,): {"colour": True}, (3, side, side): {"colour": True}}
+    return forms
 
 
 def bench(module: nn.Module, example: Example, dtype: torch.dtype) -> Bench:

@@ -13,7 +13,16 @@ from torch import Tensor, nn
 
 from .._errors import ConfigError
 from .._types import Params
-from ..align import Barrier, Evaluate, align, barrier, match_activations, repair, without_scales
+from ..align import (
+    Barrier,
+    Evaluate,
+    align,
+    barrier,
+    has_features,
+    match_activations,
+    repair,
+    without_scales,
+)
 from ..gauge import act
 from ..spec import SymmetrySpec
 from .bootstrap import Estimate, mean_interval, resample
@@ -159,6 +168,7 @@ def methods(
     *,
     restarts: int = 0,
     module: nn.Module | None = None,
+    example: Tensor | tuple[Tensor, ...] | None = None,
     batches: Sequence[Tensor | tuple[Tensor, ...]] | None = None,
 ) -> tuple[Method, ...]:
     """As given, permutations only, the whole symmetry (ours), and with inputs also features and repaired statistics.
@@ -169,17 +179,21 @@ def methods(
         spec: The symmetry of the networks.
         restarts: Random starts of each alignment.
         module: The architecture, for certificates and statistics.
-        batches: Inputs for features and statistics; without them, or without a module, those methods are left out.
+        example: Inputs for certificates; by default random ones, see :func:`weightspace.same_function`.
+        batches: Inputs for features and statistics; without them, or without a module, those methods are left out, as
+            are features where no layer makes a space alone.
     """
-    only = without_scales(spec)
-    ours = Method("ours", lambda a, b: align(a, b, spec, module=module, restarts=restarts).params)
-    found = (
-        Method("naive", lambda a, b: b),  # noqa: ARG005
-        Method("permutations", lambda a, b: align(a, b, only, module=module, restarts=restarts).params),
-        ours,
-    )
+
+    def by(name: str, symmetry: SymmetrySpec) -> Method:
+        words = {"module": module, "example": example, "restarts": restarts}
+        return Method(name, lambda a, b: align(a, b, symmetry, **words).params)
+
+    ours = by("ours", spec)
+    found = (Method("naive", lambda a, b: b), by("permutations", without_scales(spec)), ours)  # noqa: ARG005
     if module is None or batches is None:
         return found
+    if not has_features(spec, module):
+        return (*found, repaired(ours, spec, module, batches))
     inputs = [batch[0] if isinstance(batch, tuple) else batch for batch in batches]
     features = Method("features", lambda a, b: act(match_activations(a, b, spec, module, inputs), b, spec))
     return (

@@ -17,6 +17,8 @@ from ._factories import wide_mlp_tanh as wide_mlp_tanh
 from ._finetune import finetune as finetune
 from ._finetune import finetune_path as finetune_path
 from ._hyper import HyperSpace as HyperSpace
+from ._images import NATIVE as NATIVE
+from ._images import SIDE as SIDE
 from ._images import Images as Images
 from ._images import load_images as load_images
 from ._inr_config import InrZooConfig as InrZooConfig

@@ -1,4 +1,4 @@
-"""Image sets as the zoos use them: gray, 8x8 or whole, flattened, in [-1, 1]; labels as integers."""
+"""Image sets: gray, 8x8 or whole, as the zoos use them, or in colour; flattened, in [-1, 1]; labels as integers."""
 
 import difflib
 import io
@@ -20,6 +20,14 @@ from .._errors import ConfigError
 ImageSet = Literal["digits", "mnist", "fashion_mnist", "cifar10"]
 """Image sets by name; ``digits`` ships with scikit-learn, the others are parquet files."""
 
+NATIVE: dict[str, tuple[int, bool]] = {
+    "digits": (8, False),
+    "mnist": (28, False),
+    "fashion_mnist": (28, False),
+    "cifar10": (32, True),
+}
+"""Pixels along a side of a set's own images, and whether they have colours."""
+
 SIDE = 8
 _BLOCK = 250
 _SPLIT_SEED = 20251009  # fixed for good: every zoo and every table uses the same halves
@@ -28,7 +36,7 @@ _SPLIT_SEED = 20251009  # fixed for good: every zoo and every table uses the sam
 @final
 @dataclass(frozen=True)
 class Images:
-    """A classification set: flattened gray images in [-1, 1], row by row, and their labels.
+    """A classification set: flattened images in [-1, 1], row by row (colour by colour), and their labels.
 
     ``val`` and ``test`` are the two halves of the official test images: the first for every choice (filter,
     early stopping), the second for the final table only.
@@ -50,6 +58,7 @@ def load_images(
     progress: Callable[[int, int, str], None] | None = None,
     *,
     full_size: bool = False,
+    colour: bool = False,
 ) -> Images:
     """The image set called ``name``, each image averaged to 8x8 cells.
 
@@ -59,15 +68,18 @@ def load_images(
             ``image`` (struct with ``bytes``) and ``label``; default: the environment's ``WEIGHTSPACE_DATA``.
         progress: Called with images read, images in all, and a message.
         full_size: Keep the images' own size instead.
+        colour: Keep size and colours: all reds row by row, then all greens, then all blues.
 
     Raises:
-        ConfigError: unknown name, or a file that is missing or cannot be read.
+        ConfigError: unknown name, a file that is missing or cannot be read, or colours of a gray set.
     """
     known = get_args(ImageSet)
     if name not in known:
         close = difflib.get_close_matches(name, known, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise ConfigError(f"unknown image set {name!r}.{hint} Choose one of: {', '.join(known)}.")
+    if colour and not NATIVE[name][1]:
+        raise ConfigError(f"the images of {name!r} are gray. Leave colour=True out, or choose cifar10.")
     if name == "digits":
         return _digits()
     folder = data_dir if data_dir is not None else os.environ.get("WEIGHTSPACE_DATA")
@@ -77,6 +89,7 @@ def load_images(
             "Add --data DIR or set WEIGHTSPACE_DATA=DIR; 'digits' needs no data."
         )
     tables = {part: _read_table(Path(folder) / name / f"{part}.parquet") for part in ("train", "test")}
+    form = colours if colour else gray if full_size else gray_8x8
     total = sum(len(labels) for _, labels in tables.values())
     done = 0
     arrays: dict[str, np.ndarray] = {}
@@ -84,7 +97,7 @@ def load_images(
         blocks = []
         with ThreadPoolExecutor(max_workers=2) as pool:
             try:
-                for block in pool.map(partial(_decode_block, full_size=full_size), _blocks(encoded)):
+                for block in pool.map(partial(_decode_block, form=form), _blocks(encoded)):
                     blocks.append(block)
                     done += len(block)
                     if progress is not None:
@@ -114,6 +127,12 @@ def gray(pixels: np.ndarray) -> np.ndarray:
     """Images ``[n, h, w]`` or ``[n, h, w, channels]`` in [0, 255] as ``[n, h * w]`` in [-1, 1], the channels' mean."""
     total, channels = _channel_sum(pixels)
     return (total / np.float32(127.5 * channels) - 1).reshape(len(total), -1)
+
+
+def colours(pixels: np.ndarray) -> np.ndarray:
+    """Images ``[n, h, w, channels]`` in [0, 255] as ``[n, channels * h * w]`` in [-1, 1], channel by channel."""
+    planes = np.moveaxis(pixels, 3, 1).astype(np.float32)
+    return (planes / np.float32(127.5) - 1).reshape(len(planes), -1)
 
 
 def _channel_sum(pixels: np.ndarray) -> tuple[np.ndarray, int]:
@@ -183,9 +202,7 @@ def _blocks(encoded: Any) -> list[Any]:
     return [encoded.slice(start, _BLOCK) for start in range(0, len(encoded), _BLOCK)]
 
 
-def _decode_block(encoded: Any, full_size: bool) -> np.ndarray:
+def _decode_block(encoded: Any, form: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     from PIL import Image
 
-    return (gray if full_size else gray_8x8)(
-        np.stack([np.asarray(Image.open(io.BytesIO(item.as_py()))) for item in encoded])
-    )
+    return form(np.stack([np.asarray(Image.open(io.BytesIO(item.as_py()))) for item in encoded]))
