@@ -110,8 +110,8 @@ def features(
 
 
 def has_features(spec: SymmetrySpec, module: nn.Module) -> bool:
-    """Whether a space of the spec is the output of one linear or convolutional layer."""
-    return next(_makers(spec, module), None) is not None
+    """Whether neurons of a space of the spec are what one layer puts out or takes in."""
+    return next(sites(spec, module), None) is not None
 
 
 def signed(space: NeuronSpace) -> bool:
