@@ -12,7 +12,7 @@ from ..spec import SymmetrySpec
 from ._align import Progress, _balanced
 from ._assign import assign
 from ._descent import problem
-from ._features import Features, features, scale_between, signed
+from ._features import Features, features, scale_between
 from ._universe import MOST_ROUNDS, Universe, at, check_networks, row, spread, stacked, wide
 
 GAIN = 1e-9
@@ -60,12 +60,14 @@ def feature_universe(
     found = features(run, spec, module, inputs, progress)
     totals: list[list[float]] = []
     references = []
-    for name, here in found.items():
-        orders, signs, reference, steps = _matched(here, num, use_signs=signed(spec.space[name]))
-        keys[name] = orders.argsort(-1).double()
-        wanted = here.deviation[reference][orders[reference]]
-        spreads = [here.deviation[k][orders[k]] for k in range(num)]
-        scale[name] = torch.stack([scale_between(wanted, spreads[k], signs[k], spec.space[name]) for k in range(num)])
+    for root, family in found.items():
+        orders, signs, reference, steps = _matched(family.together, num, use_signs=family.signed is not None)
+        keys[root] = orders.argsort(-1).double()
+        for name, own in family.own.items():
+            spreads = [own.deviation[k][orders[k]] for k in range(num)]
+            turned = signs if name == family.signed else _signs(own, orders, reference)
+            scales = [scale_between(spreads[reference], spreads[k], turned[k], spec.space[name]) for k in range(num)]
+            scale[name] = torch.stack(scales)
         totals.append(steps)
         references.append(reference)
     if progress is not None:
@@ -114,6 +116,18 @@ def _matched(
         if not gained:
             break
     return orders, signs, reference, totals
+
+
+def _signs(own: Features, orders: Int[Tensor, "k n"], reference: int) -> Float[Tensor, "k n"]:
+    """Of each matched neuron, the correlation with that of the reference."""
+    return torch.stack(
+        [
+            torch.ones(orders.shape[1], dtype=torch.float64)
+            if k == reference
+            else own.between(reference, k)[orders[reference], order]
+            for k, order in enumerate(orders)
+        ]
+    )
 
 
 def _central(here: Features, num: int, *, use_signs: bool) -> int:

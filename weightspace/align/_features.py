@@ -1,26 +1,28 @@
-"""What neurons do on data: how the features of several networks correlate, space by space."""
+"""What neurons do on data: how their outputs, and what the network makes of them, correlate between networks.
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+A neuron is known by two things: when it is active, and what follows when it is. The second is the derivative of the
+outputs; one random direction of the outputs for each input, the same for all networks, is a sample of it.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from .._errors import SpecError
-from ..gauge.canonical import has_own_order
-from ..spec import Axis, NeuronSpace, SymmetrySpec
+from ..spec import NeuronSpace, SymmetrySpec
 from ._align import Progress
 from ._batches import check_batches
+from ._sites import Site, recorded, sites
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Features of ``k`` networks in one space, compared over inputs and places.
+    """Features of ``k`` networks, compared over inputs and places.
 
     Attributes:
         correlation: By pair of networks ``(i, j)``, ``i < j``: of every neuron of ``i`` (rows) with every one of ``j``.
@@ -35,14 +37,33 @@ class Features:
         return self.correlation[i, j] if i < j else self.correlation[j, i].T
 
 
+@final
+@dataclass(frozen=True, eq=False)
+class Family:
+    """Spaces of one order.
+
+    Attributes:
+        together: All that says which neurons correspond, as one: features and derivatives at all sites.
+        signed: The space whose signs are open in ``together``; ``None`` if correlations have their signs.
+        own: By space, its features where they are made (or first seen), from which its scales follow.
+    """
+
+    together: Features
+    signed: str | None
+    own: dict[str, Features]
+
+
 def features(
     networks: Sequence[Mapping[str, Tensor]],
     spec: SymmetrySpec,
     module: nn.Module,
     inputs: Sequence[Tensor],
     progress: Progress | None = None,
-) -> dict[str, Features]:
-    """Features by space: the outputs of the first linear or convolutional layer that makes it.
+) -> dict[str, Family]:
+    """Features by the space that holds the order.
+
+    Seen are the outputs of linear and convolutional layers and of normalizations, and the inputs of linear and
+    convolutional layers. What a normalization takes in says nothing about order: it may turn the sign.
 
     Args:
         networks: Parameters of each network.
@@ -56,26 +77,41 @@ def features(
         ConfigError: if there is no batch.
     """
     check_batches(inputs)
-    makers = dict(reversed(list(_makers(spec, module))))  # the first layer of each space
-    if not makers:
+    places = list(sites(spec, module))
+    if not places:
         raise SpecError(
-            f"no neuron space of {spec} is the output of one linear or convolutional layer, so there are no features "
-            "to match. Match weights: ws.align.align(a, b, spec)."
+            f"no neuron space of {spec} is the output or input of one linear or convolutional layer, so there are no "
+            "features to match. Match weights: ws.align.align(a, b, spec)."
         )
-    sums: dict[str, _Sums] = {}
-    with _recorded(module, makers) as run, torch.no_grad():
-        for place, batch in enumerate(inputs):
-            seen = [run(params, batch) for params in networks]
-            for name in makers:
-                sums.setdefault(name, _Sums(len(networks))).add([here[name] for here in seen])
+    values: dict[Site, _Sums] = {site: _Sums(len(networks)) for site in places}
+    slopes: dict[Site, _Sums] = {site: _Sums(len(networks)) for site in places}
+    with recorded(module, places) as run:
+        for number, batch in enumerate(inputs):
+            seen = [run(params, batch, number) for params in networks]
+            for site in seen[0][0]:
+                values[site].add([value[site] for value, _ in seen])
+                slopes[site].add([slope[site] for _, slope in seen])
             if progress is not None:
-                progress(place + 1, len(inputs) + 1)
-    return {name: found.features() for name, found in sums.items()}
+                progress(number + 1, len(inputs) + 1)
+    places = [site for site in places if values[site].count]  # layers that do not run say nothing
+    found = {}
+    for root in dict.fromkeys(spec.root(site.space) for site in places):
+        here = [site for site in places if spec.root(site.space) == root]
+        first = {site.space: site for site in reversed(sorted(here, key=lambda site: site.rank))}
+        own = {space: values[site].features() for space, site in first.items()}
+        plain = [site for site in here if not signed(spec.space[site.space])]
+        # Signs of different spaces are different unknowns: one space alone then, the one seen most often.
+        names = [site.space for site in here]
+        turned = None if plain else max(names, key=names.count)
+        chosen = plain or [site for site in here if site.space == turned]
+        parts = [values[site].features() for site in chosen] + [slopes[site].features(center=False) for site in chosen]
+        found[root] = Family(_joined(parts), turned, own)
+    return found
 
 
 def has_features(spec: SymmetrySpec, module: nn.Module) -> bool:
-    """Whether a space of the spec is the output of one linear or convolutional layer."""
-    return next(_makers(spec, module), None) is not None
+    """Whether neurons of a space of the spec are what one layer puts out or takes in."""
+    return next(sites(spec, module), None) is not None
 
 
 def signed(space: NeuronSpace) -> bool:
@@ -118,8 +154,8 @@ class _Sums:
         self.second = [total + x.square().sum(0) for total, x in zip(self.second, seen, strict=True)]
         self.products = {(i, j): total + seen[i].T @ seen[j] for (i, j), total in self.products.items()}
 
-    def features(self) -> Features:
-        mean = torch.stack(self.first) / self.count
+    def features(self, *, center: bool = True) -> Features:
+        mean = torch.stack(self.first) / self.count * float(center)
         deviation = (torch.stack(self.second) / self.count - mean.square()).clamp_min(0).sqrt()
         correlation = {
             (i, j): (total / self.count - torch.outer(mean[i], mean[j]))
@@ -129,46 +165,12 @@ class _Sums:
         return Features(correlation, deviation)
 
 
-def _makers(spec: SymmetrySpec, module: nn.Module) -> Iterator[tuple[str, str]]:
-    """Space and layer name, for layers whose outputs are the neurons of one free space with an order of its own."""
-    for name, layer in module.named_modules():
-        weight = f"{name}.weight" if name else "weight"
-        if not isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d) or weight not in spec.axes:
-            continue
-        axis = spec.axes[weight][0]
-        if not isinstance(axis, Axis) or not axis.plain or axis.space is None or axis.repeat != 1:
-            continue
-        space = spec.space[axis.space]
-        if not space.fixed and has_own_order(space) and space.within is None:
-            yield space.name, name
-
-
-@contextmanager
-def _recorded(
-    module: nn.Module, makers: Mapping[str, str]
-) -> Iterator[Callable[[Mapping[str, Tensor], Tensor], dict[str, Tensor]]]:
-    """A function that runs parameters on a batch and gives the features by space, ``[inputs and places, neurons]``."""
-    layers = dict(module.named_modules())
-    kept: dict[str, Tensor] = {}
-
-    def keep(name: str) -> Callable[[nn.Module, object, Tensor], None]:
-        def hook(layer: nn.Module, _: object, out: Tensor) -> None:
-            columns = out if isinstance(layer, nn.Linear) else out.movedim(1, -1)
-            kept[name] = columns.flatten(0, -2).double()
-
-        return hook
-
-    def run(params: Mapping[str, Tensor], batch: Tensor) -> dict[str, Tensor]:
-        functional_call(module, dict(params), (batch.clone(),))
-        return dict(kept)
-
-    handles = [layers[layer].register_forward_hook(keep(name)) for name, layer in makers.items()]
-    modes = {part: part.training for part in module.modules()}
-    module.eval()
-    try:
-        yield run
-    finally:
-        for handle in handles:
-            handle.remove()
-        for part, mode in modes.items():
-            part.training = mode
+def _joined(parts: Sequence[Features]) -> Features:
+    """All parts as one: every neuron by what it does in all of them, each with deviation 1 where it varies at all."""
+    varies = torch.stack([(part.deviation > 0).double() for part in parts]).sum(0).clamp_min(1)
+    pairs = {
+        (i, j): torch.stack([part.correlation[i, j] for part in parts]).sum(0)
+        / torch.outer(varies[i], varies[j]).sqrt()
+        for i, j in parts[0].correlation
+    }
+    return Features(pairs, parts[0].deviation)

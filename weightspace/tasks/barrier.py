@@ -174,7 +174,7 @@ def methods(
     """As given, matched by weights (permutations only, the whole symmetry), and with inputs also by features.
 
     With inputs the last two also with repaired statistics. "weights" and "features" are over the whole symmetry;
-    features, what neurons do on the inputs, are much the better guide between unrelated networks.
+    features, what neurons do on the inputs and what follows, are much the better guide between unrelated networks.
 
     Args:
         spec: The symmetry of the networks.
