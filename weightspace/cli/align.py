@@ -24,7 +24,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--element", type=Path, metavar="FILE", help="write what moves B, .safetensors, for 'weightspace move'"
     )
-    parser.add_argument("--restarts", type=natural, default=0, metavar="N", help="random starts besides the usual four")
+    parser.add_argument(
+        "--restarts", type=natural, default=0, metavar="N", help="random starts besides the usual three"
+    )
     parser.add_argument("--seed", type=natural, default=0, metavar="N", help="seed of the random starts (default: 0)")
     parser.add_argument("--dry-run", action="store_true", help="print what would be done and the memory it takes; end")
 
