@@ -10,7 +10,7 @@ from ..gauge import Element
 from ..gauge.canonical import arrange
 from ..spec import SymmetrySpec
 from ._assign import assign
-from ._features import features, scale_between, signed
+from ._features import features, scale_between
 
 
 def match_activations(
@@ -22,10 +22,11 @@ def match_activations(
 ) -> Element:
     """The element that brings the features of ``b`` nearest to those of ``a`` on data.
 
-    For every space the outputs of the first linear or convolutional layer that makes it are correlated over inputs
-    and places; neurons are assigned to the largest sum of correlations (of magnitudes where signs are free, with the
-    sign of the correlation). Positive scales are the ratio of standard deviations. Spaces are matched one by one, so
-    nothing is iterated; features that no layer makes alone (joined with others, inside blocks) stay where they are.
+    For every order of neurons the outputs of the layers that make them are correlated over inputs and places, those of
+    all batch normalizations where there are some, otherwise those of linear and convolutional layers; neurons are
+    assigned to the largest sum of correlations (of magnitudes where signs are free, with the sign of the correlation).
+    Positive scales are the ratio of standard deviations. Orders are matched one by one, so nothing is iterated;
+    features that no layer makes alone (joined with others, inside blocks) stay where they are.
 
     Args:
         a: Parameters of the network to match to.
@@ -46,10 +47,16 @@ def match_activations(
             raise SpecMismatch(f"the {which} argument stacks several networks. Match them one by one.")
     keys = {space.name: torch.arange(space.size).double().unsqueeze(0) for space in spec.free}
     scale = {space.name: torch.ones(space.size, dtype=torch.float64) for space in spec.free}
-    for name, found in features([a, b], spec, module, inputs).items():
-        space, correlation = spec.space[name], found.between(0, 1)
-        order = assign(-(correlation.abs() if signed(space) else correlation))
-        keys[name] = order.argsort().double().unsqueeze(0)
-        chosen = correlation.gather(-1, order.unsqueeze(-1))[..., 0]
-        scale[name] = scale_between(found.deviation[0], found.deviation[1][order], chosen, space)
+    for root, family in features([a, b], spec, module, inputs).items():
+        agreement = sum(
+            found.between(0, 1).abs() if found.signed else found.between(0, 1) for found in family if found.guides
+        )
+        assert isinstance(agreement, Tensor), "a family has a guide"
+        order = assign(-agreement)
+        keys[root] = order.argsort().double().unsqueeze(0)
+        for found in family:
+            if found.space.scale == "trivial":
+                continue
+            chosen = found.between(0, 1).gather(-1, order.unsqueeze(-1))[..., 0]
+            scale[found.space.name] = scale_between(found.deviation[0], found.deviation[1][order], chosen, found)
     return Element({name: perm[0] for name, perm in arrange(spec, keys, 1).items()}, scale)
