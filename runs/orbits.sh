@@ -16,5 +16,7 @@ for name in orbit_inr_mnist orbit_cnn_cifar10_relu orbit_cnn_cifar10_tanh; do
     mkdir -p "runs/orbits/$name"
     cp "out/$name"/{config.yaml,environment.json,curves.csv,networks.csv,orbits.svg,results.json} "runs/orbits/$name/"
 done
+# Rows of all pairs stay in out/*/panels; the summaries name their hashes.
 python benchmarks/orbit_curves.py out/orbit_inr_mnist --out runs/orbits/inr_mnist_against_published.csv
 python benchmarks/orbit_draws.py zoos/inr_mnist --work out/orbit_draws --out runs/orbits/inr_mnist
+python benchmarks/orbit_spreads.py zoos/inr_mnist --out runs/orbits/inr_mnist_spreads.csv

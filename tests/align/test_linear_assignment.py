@@ -3,9 +3,8 @@
 from itertools import permutations, product
 
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 
 import weightspace as ws
 from weightspace.align import align, linear_assignment
@@ -18,26 +17,20 @@ from weightspace.tasks.orbit_curves import orbit_pairs, same_places
 from . import chain, draw
 
 
-def product_of(a: dict[str, Tensor], b: dict[str, Tensor]) -> float:
-    return sum(float((a[name] * b[name]).sum()) for name in a)
-
-
 @given(st.integers(1, 4), st.sampled_from(["trivial", "sign", "positive"]), st.integers(0, 1000))
 def test_with_one_layer_it_is_the_best_of_all_orders_and_signs(size: int, group: str, seed: int) -> None:
     spec = chain(3, [(size, group)], 2)
     a, b = draw(spec, seed), draw(spec, seed + 1000)
     signs = list(product([1.0, -1.0], repeat=size)) if group == "sign" else [(1.0,) * size]
-    every = [
-        ws.Element({"h0": torch.tensor(order)}, {"h0": torch.tensor(sign, dtype=torch.float64)})
-        for order in permutations(range(size))
-        for sign in signs
-    ]
-    best = max(product_of(a, ws.act(element, b, spec)) for element in every)
-    reached = product_of(a, ws.act(linear_assignment(a, b, spec), b, spec))
-    assert abs(reached - best) <= 1e-9 * max(1.0, abs(best))
+    orders, flips = zip(*product(permutations(range(size)), signs), strict=True)
+    every = ws.Element({"h0": torch.tensor(orders)}, {"h0": torch.tensor(flips, dtype=torch.float64)})
+    alike = sum((a[name] * value).flatten(1).sum(1) for name, value in ws.act(every, b, spec).items())
+    reached = sum(float((a[n] * v).sum()) for n, v in ws.act(linear_assignment(a, b, spec), b, spec).items())
+    assert abs(reached - float(alike.max())) <= 1e-9 * max(1.0, abs(reached))
 
 
-@given(st.lists(st.integers(2, 6), min_size=1, max_size=3), st.integers(0, 1000), st.integers(1, 3))
+@settings(max_examples=8)
+@given(st.lists(st.integers(2, 5), min_size=1, max_size=3), st.integers(0, 1000), st.integers(1, 3))
 def test_it_ends_where_no_layer_can_be_matched_better(sizes: list[int], seed: int, num: int) -> None:
     spec = chain(3, [(size, "sign") for size in sizes], 2)
     a, b = (stack([draw(spec, seed + 10 * k + far) for k in range(num)]) for far in (0, 1000))

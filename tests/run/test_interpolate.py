@@ -13,7 +13,7 @@ from weightspace.run.orbit_config import OrbitPanel, OrbitRun
 from weightspace.run.orbit_rows import PanelRows
 from weightspace.zoo import InrZooConfig, SeedZooConfig, load_images, make_zoo, pixel_grid, stacked_siren
 
-INRS = {"images": "digits", "target": {"widths": (2, 12, 8, 1)}, "num": 12, "steps": 60, "learning_rate": 1e-3}
+INRS = {"images": "digits", "target": {"widths": (2, 12, 8, 1)}, "num": 4, "steps": 60, "learning_rate": 1e-3}
 NETS = {"images": "digits", "target": {"kind": "mlp", "widths": (64, 8, 10), "activation": "relu"}}
 PANELS = (
     OrbitPanel(name="noise", kind="all", sigma=0.01),
@@ -112,11 +112,11 @@ def test_a_killed_run_goes_on_with_the_next_panel_and_ends_the_same(zoo, done, t
 
 
 def test_rows_of_another_experiment_are_refused(zoo, tmp_path):
-    short = inr_run(panels=PANELS[:1])
+    short = inr_run(panels=PANELS[:1], points=3)
     interpolate(short, tmp_path / "a", zoo=zoo)
     with pytest.raises(ws.ConfigError, match=r"copies is 6 there, 4 here"):
-        interpolate(inr_run(panels=PANELS[:1], copies=4), tmp_path / "a", zoo=zoo)
-    other = inr_run(panels=PANELS[:1], seed=1)
+        interpolate(inr_run(panels=PANELS[:1], points=3, copies=4), tmp_path / "a", zoo=zoo)
+    other = inr_run(panels=PANELS[:1], points=3, seed=1)
     interpolate(other, tmp_path / "b", zoo=zoo)
     (tmp_path / "b/panels/noise.npz").replace(tmp_path / "a/panels/noise.npz")
     with pytest.raises(ws.ConfigError, match="belongs to an experiment with other settings"):

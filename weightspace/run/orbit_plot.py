@@ -41,7 +41,8 @@ def orbit_figure(panels: Sequence[PanelRows]) -> str:
                 panel.set_xlabel("place on the segment")
         for panel in axes[len(shown) :]:
             panel.set_visible(False)
-        axes[0].legend(fontsize=8)
+        handles, labels = axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
         return _svg(figure, "orbits")
 
 
