@@ -4,10 +4,10 @@
     python benchmarks/barriers.py zoo --module wide_mlp_relu --data DIR --out runs/barriers/mlp512_mnist_relu
 
 Networks 0 and 1, 2 and 3, ... are pairs. Methods: as given, permutations only, ours (the whole symmetry, matched by
-weights), features (the whole symmetry, matched by what neurons do on training images), and both with repaired
-statistics. Prints loss and accuracy at the midpoint less the mean of the ends, with 95 % bootstrap intervals over
-pairs, and the pairs that are worse than by permutations only. Writes barriers.csv, barrier_curves.csv, barriers.svg and
-barriers.json.
+weights), features (the whole symmetry, matched by what neurons do on training images and what follows from it), and
+both with repaired statistics. Prints loss and accuracy at the midpoint less the mean of the ends, with 95 % bootstrap
+intervals over pairs, and the pairs that are worse than by permutations only. Writes barriers.csv, barrier_curves.csv,
+barriers.svg and barriers.json.
 """
 
 import sys

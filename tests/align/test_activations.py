@@ -37,7 +37,7 @@ def test_a_planted_element_is_undone_and_the_module_left_as_it_was(make, activat
     element = match_activations(params, moved, spec, net, [x[:8], x[8:]])
     back = ws.act(element, moved, spec)
     assert ws.same_function(net, back, x) <= 1e-10
-    # Scales around a normalization are not read off features; without one every number comes back.
+    # The scale that a running variance shares with a gain is not read off features; without one all numbers are back.
     if make is mlp:
         assert all(torch.allclose(back[name], params[name], atol=1e-9) for name in params)
     else:

@@ -1,4 +1,4 @@
-"""Matching by what neurons do on data: the element under which the features of two networks correlate most."""
+"""Matching by what neurons do on data: by their features, and by what the outputs make of them."""
 
 from collections.abc import Mapping, Sequence
 
@@ -20,13 +20,15 @@ def match_activations(
     module: nn.Module,
     inputs: Sequence[Tensor],
 ) -> Element:
-    """The element that brings the features of ``b`` nearest to those of ``a`` on data.
+    """The element under which neurons of ``b`` do on data what those of ``a`` do.
 
-    For every order of neurons the outputs of the layers that make them are correlated over inputs and places, those of
-    all batch normalizations where there are some, otherwise those of linear and convolutional layers; neurons are
-    assigned to the largest sum of correlations (of magnitudes where signs are free, with the sign of the correlation).
-    Positive scales are the ratio of standard deviations. Orders are matched one by one, so nothing is iterated;
-    features that no layer makes alone (joined with others, inside blocks) stay where they are.
+    Neurons are compared by their features before and after the activation, and by the derivatives of the outputs with
+    respect to both, along one random direction of the outputs for each input: by what they see and by what follows
+    from it. For every order of neurons, correlations over inputs and places are averaged over all layers where the
+    neurons are made or read, residual streams included, and neurons are assigned to the largest sum (of magnitudes
+    where signs are free, with the sign of the correlation). Positive scales are the ratio of standard deviations.
+    Orders are matched one by one, so nothing is iterated. Neurons that no linear or convolutional layer makes or reads
+    by themselves (joined with others, inside heads) stay where they are. No labels and no loss are needed.
 
     Args:
         a: Parameters of the network to match to.
@@ -39,8 +41,8 @@ def match_activations(
         SpecMismatch: if the parameters do not fit the spec.
         SpecError: if no space of the spec can be read off a layer.
 
-    Source: Li et al. 2015, arXiv:1511.07543; Ainsworth et al. 2022, arXiv:2209.04836, section 3.1. Signs and scales are
-    ours.
+    Source: Li et al. 2015, arXiv:1511.07543, and Ainsworth et al. 2022, arXiv:2209.04836, section 3.1, who compare the
+    activations of one layer. Derivatives, all sites of an order together, signs and scales are ours (`docs/align.md`).
     """
     for which, params in (("first", a), ("second", b)):
         if spec.check(params) is not None:
@@ -48,15 +50,11 @@ def match_activations(
     keys = {space.name: torch.arange(space.size).double().unsqueeze(0) for space in spec.free}
     scale = {space.name: torch.ones(space.size, dtype=torch.float64) for space in spec.free}
     for root, family in features([a, b], spec, module, inputs).items():
-        agreement = sum(
-            found.between(0, 1).abs() if found.signed else found.between(0, 1) for found in family if found.guides
-        )
-        assert isinstance(agreement, Tensor), "a family has a guide"
-        order = assign(-agreement)
+        correlation = family.together.between(0, 1)
+        order = assign(-(correlation.abs() if family.signed else correlation))
         keys[root] = order.argsort().double().unsqueeze(0)
-        for found in family:
-            if found.space.scale == "trivial":
-                continue
-            chosen = found.between(0, 1).gather(-1, order.unsqueeze(-1))[..., 0]
-            scale[found.space.name] = scale_between(found.deviation[0], found.deviation[1][order], chosen, found)
+        for name, own in family.own.items():
+            signs = correlation if name == family.signed else own.between(0, 1)
+            chosen = signs.gather(-1, order.unsqueeze(-1))[..., 0]
+            scale[name] = scale_between(own.deviation[0], own.deviation[1][order], chosen, spec.space[name])
     return Element({name: perm[0] for name, perm in arrange(spec, keys, 1).items()}, scale)

@@ -29,11 +29,10 @@ def feature_universe(
 ) -> Universe:
     """All networks at elements where no single one correlates better with the sum of the others.
 
-    Order by order: the network that correlates best with all others is the first reference; then the neurons of one
+    Space by space: the network that correlates best with all others is the first reference; then the neurons of one
     network after the other are assigned to the largest sum of correlations with those of all others that stand at the
     same place (with signs, where these are free), until the total stops rising. Each step is exact. Positive scales
     give matched neurons the deviation of the reference's. Scales that are not read off features are balanced first.
-    Features are those of :func:`weightspace.align.match_activations`.
 
     ``totals`` of the result are squared distances of features to their mean, all features with deviation 1.
 
@@ -62,16 +61,13 @@ def feature_universe(
     totals: list[list[float]] = []
     references = []
     for root, family in found.items():
-        guides = [one for one in family if one.guides]
-        orders, signs, reference, steps = matched(guides, num)
+        orders, signs, reference, steps = _matched(family.together, num, use_signs=family.signed is not None)
         keys[root] = orders.argsort(-1).double()
-        for one in family:
-            if one.space.scale == "trivial":
-                continue
-            sign = signs[guides.index(one)] if one.guides else _signs(one, orders, reference)
-            spreads = one.deviation.gather(1, orders)
-            scales = [scale_between(spreads[reference], spreads[k], sign[k], one) for k in range(num)]
-            scale[one.space.name] = torch.stack(scales)
+        for name, own in family.own.items():
+            spreads = [own.deviation[k][orders[k]] for k in range(num)]
+            turned = signs if name == family.signed else _signs(own, orders, reference)
+            scales = [scale_between(spreads[reference], spreads[k], turned[k], spec.space[name]) for k in range(num)]
+            scale[name] = torch.stack(scales)
         totals.append(steps)
         references.append(reference)
     if progress is not None:
@@ -84,47 +80,36 @@ def feature_universe(
     return Universe(compose(elements, to_balanced), placed, far, together, max(set(references), key=references.count))
 
 
-def matched(
-    guides: Sequence[Features], num: int
-) -> tuple[Int[Tensor, "k n"], list[Float[Tensor, "k n"]], int, list[float]]:
-    """Of each network the neuron at each place, and by guide its sign; the reference; the totals after each round.
-
-    Args:
-        guides: Features of spaces that share an order.
-        num: Networks.
-    """
-    size = guides[0].deviation.shape[1]
+def _matched(
+    here: Features, num: int, *, use_signs: bool
+) -> tuple[Int[Tensor, "k n"], Float[Tensor, "k n"], int, list[float]]:
+    """Of each network the neuron at each place and its sign; the reference; the totals after each round."""
+    size = here.deviation.shape[1]
     orders = torch.arange(size).repeat(num, 1)
-    signs = [torch.ones(num, size, dtype=torch.float64) for _ in guides]
+    signs = torch.ones(num, size, dtype=torch.float64)
     if num == 1:
         return orders, signs, 0, [0.0]
 
     def match(k: int, others: Sequence[int]) -> float:
         """Put the neurons of ``k`` where they correlate best with those of others; what is gained."""
-        sums = [
-            sum((sign[j].unsqueeze(-1) * one.between(j, k)[orders[j]] for j in others), start=torch.zeros(size, size))
-            for one, sign in zip(guides, signs, strict=True)
-        ]
-        agreements = [value.abs() if one.signed else value for one, value in zip(guides, sums, strict=True)]
-        order = assign(-torch.stack(agreements).sum(0))
-        before = sum(
-            float((sign[k] * value.gather(1, orders[k].unsqueeze(1))[:, 0]).sum())
-            for sign, value in zip(signs, sums, strict=True)
-        )
-        gain = sum(float(value.gather(1, order.unsqueeze(1)).sum()) for value in agreements) - before
-        if gain <= GAIN * size:
-            return 0.0
-        orders[k] = order
-        for one, sign, value in zip(guides, signs, sums, strict=True):
-            chosen = value.gather(1, order.unsqueeze(1))[:, 0]
-            sign[k] = torch.where(chosen < 0, -1.0, 1.0) if one.signed else 1.0
-        return gain
+        sums = torch.zeros(size, size, dtype=torch.float64)
+        for j in others:
+            sums += signs[j].unsqueeze(-1) * here.between(j, k)[orders[j]]
+        before = float((signs[k] * sums.gather(-1, orders[k].unsqueeze(-1))[:, 0]).sum())
+        order = assign(-(sums.abs() if use_signs else sums))
+        chosen = sums.gather(-1, order.unsqueeze(-1))[:, 0]
+        sign = torch.where(chosen < 0, -1.0, 1.0).double() if use_signs else torch.ones_like(chosen)
+        gain = float((sign * chosen).sum()) - before
+        if gain > GAIN * size:
+            orders[k], signs[k] = order, sign
+            return gain
+        return 0.0
 
-    reference = _central(guides, num)
+    reference = _central(here, num, use_signs=use_signs)
     for k in range(num):
         if k != reference:
             match(k, [reference])
-    totals = [_total(guides, orders, signs)]
+    totals = [_total(here, orders, signs)]
     for _ in range(MOST_ROUNDS):
         gained = sum(match(k, [j for j in range(num) if j != k]) for k in range(num))
         totals.append(totals[-1] - 2 / num * gained)
@@ -133,32 +118,31 @@ def matched(
     return orders, signs, reference, totals
 
 
-def _signs(one: Features, orders: Int[Tensor, "k n"], reference: int) -> Float[Tensor, "k n"]:
-    """Of features that say nothing about the order, their correlation with the reference's in the order found."""
-    rows = [
-        torch.ones(orders.shape[1], dtype=torch.float64)
-        if k == reference
-        else one.between(reference, k)[orders[reference], orders[k]]
-        for k in range(len(orders))
-    ]
-    return torch.stack(rows)
+def _signs(own: Features, orders: Int[Tensor, "k n"], reference: int) -> Float[Tensor, "k n"]:
+    """Of each matched neuron, the correlation with that of the reference."""
+    return torch.stack(
+        [
+            torch.ones(orders.shape[1], dtype=torch.float64)
+            if k == reference
+            else own.between(reference, k)[orders[reference], order]
+            for k, order in enumerate(orders)
+        ]
+    )
 
 
-def _central(guides: Sequence[Features], num: int) -> int:
+def _central(here: Features, num: int, *, use_signs: bool) -> int:
     """The network whose neurons, pair by pair at their best, correlate most with those of all others."""
     best = torch.zeros(num, num, dtype=torch.float64)
-    for i, j in guides[0].correlation:
-        pairs = torch.stack([one.between(i, j).abs() if one.signed else one.between(i, j) for one in guides]).sum(0)
+    for i, j in here.correlation:
+        pairs = here.between(i, j).abs() if use_signs else here.between(i, j)
         best[i, j] = best[j, i] = pairs.gather(-1, assign(-pairs).unsqueeze(-1)).sum()
     return int(best.sum(1).argmax())
 
 
-def _total(guides: Sequence[Features], orders: Int[Tensor, "k n"], signs: Sequence[Float[Tensor, "k n"]]) -> float:
+def _total(here: Features, orders: Int[Tensor, "k n"], signs: Float[Tensor, "k n"]) -> float:
     """Squared distances to the mean of features with deviation 1: ``k`` by itself less the norm of the mean."""
     num, size = orders.shape
     inner = sum(
-        float((sign[i] * sign[j] * one.between(i, j)[orders[i], orders[j]]).sum())
-        for one, sign in zip(guides, signs, strict=True)
-        for i, j in one.correlation
+        float((signs[i] * signs[j] * here.between(i, j)[orders[i], orders[j]]).sum()) for i, j in here.correlation
     )
-    return len(guides) * (num - 1) * size - 2 / num * inner
+    return (num - 1) * size - 2 / num * inner

@@ -173,7 +173,7 @@ def methods(
 ) -> tuple[Method, ...]:
     """As given, permutations only, the whole symmetry (ours), and with inputs also features and repaired statistics.
 
-    "ours" matches weights, "features" what neurons do on the inputs, over the whole symmetry.
+    "ours" matches weights, "features" what neurons do on the inputs and what follows from it, over the whole symmetry.
 
     Args:
         spec: The symmetry of the networks.
