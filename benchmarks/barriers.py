@@ -3,11 +3,11 @@
     weightspace zoo make mlp512_mnist_relu --num 40 --out zoo --data DIR
     python benchmarks/barriers.py zoo --module wide_mlp_relu --data DIR --out runs/barriers/mlp512_mnist_relu
 
-Networks 0 and 1, 2 and 3, ... are pairs. Methods: as given, permutations only, ours (the whole symmetry, matched by
-weights), features (the whole symmetry, matched by what neurons do on training images and what follows from it), and
-both with repaired statistics. Prints loss and accuracy at the midpoint less the mean of the ends, with 95 % bootstrap
-intervals over pairs, and the pairs that are worse than by permutations only. Writes barriers.csv, barrier_curves.csv,
-barriers.svg and barriers.json.
+Networks 0 and 1, 2 and 3, ... are pairs. Methods: as given; matched by weights, permutations only and over the whole
+symmetry; matched by features (what neurons do on training images, and what follows), likewise; all with repaired
+statistics as well. Prints the largest loss and the accuracy at the midpoint against the mean of the ends, with 95 %
+bootstrap intervals over pairs, and in how many pairs the whole symmetry is worse than permutations only. Writes
+barriers.csv, barrier_curves.csv, barriers.svg and barriers.json.
 """
 
 import sys
@@ -19,12 +19,15 @@ import json
 from pathlib import Path
 
 import torch
-from _timing import environment, print_table
+from _timing import environment, keep_freed_memory, print_table
 from rich.progress import Progress
 
 import weightspace as ws
-from weightspace.align import classification
-from weightspace.tasks import barriers, methods
+from weightspace.align import classification, match_activations, without_scales
+from weightspace.tasks import Method, barriers, methods, repaired
+
+CONTROLS = {"weights": "permutations", "features": "features, permutations"}
+"""By method, the same with permutations only."""
 
 
 def main() -> None:
@@ -37,6 +40,7 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=11)
     parser.add_argument("--images", type=int, default=5000, help="test images, and training images for features")
     args = parser.parse_args()
+    keep_freed_memory()
     zoo = ws.zoo.Zoo.open(args.zoo)
     module, example = getattr(ws.zoo, args.module)()
     module.eval()
@@ -48,7 +52,12 @@ def main() -> None:
     params = zoo.load()
     networks = [{name: value[k] for name, value in params.items()} for k in range(len(next(iter(params.values()))))]
     pairs = list(zip(networks[::2], networks[1::2], strict=False))[: args.pairs]
-    ways = methods(zoo.spec, module=module, batches=batches)
+    ways = [*methods(zoo.spec, module=module, batches=batches)]
+    order = without_scales(zoo.spec)
+    only = Method(
+        "features, permutations", lambda a, b: ws.act(match_activations(a, b, order, module, batches), b, order)
+    )
+    ways += [only, *(repaired(way, zoo.spec, module, batches) for way in (ways[1], only))]
     with Progress() as bar:
         line = bar.add_task("curves", total=len(pairs) * len(ways))
         found = barriers(
@@ -64,21 +73,37 @@ def main() -> None:
     naive = found.mean("naive", "over_mean")
     for name in found.methods:
         loss, accuracy = found.mean(name, "over_mean"), found.mean(name, "accuracy_midpoint")
-        gap, worse = found.difference(name, "permutations", "over_mean")
+        control = CONTROLS.get(name.removesuffix(" + repair"))
+        control = control and control + name[len(name.removesuffix(" + repair")) :]
+        gap, worse = found.difference(name, control, "over_mean") if control else (None, None)
         ends = [row.curve.accuracy for row in found.of(name)]
         end = sum(float(a[0] + a[-1]) / 2 for a in ends) / len(ends)
         share = loss.mean / naive.mean
         out[name] = {
             "barrier": loss.to_json(),
             "share of naive": share,
-            "midpoint accuracy": accuracy.to_json(),
+            "accuracy lost at the midpoint": accuracy.to_json(),
             "ends' accuracy": end,
-            "less than permutations": gap.to_json(),
-            "pairs worse than permutations": worse,
+            "less permutations only": gap and gap.to_json(),
+            "pairs worse than permutations only": worse,
         }
-        cells = (text(loss), f"{100 * share:.0f} %", text(accuracy), f"{end:.4f}", text(gap), f"{worse}/{len(pairs)}")
+        cells = (
+            text(loss),
+            f"{100 * share:.0f} %",
+            text(accuracy),
+            f"{end:.4f}",
+            *((text(gap), f"{worse}/{len(pairs)}") if gap else ("", "")),
+        )
         rows.append((name, *cells))
-    header = ("method", "barrier, nats", "of naive", "midpoint accuracy", "ends", "less permutations", "worse pairs")
+    header = (
+        "method",
+        "barrier, nats",
+        "of naive",
+        "accuracy lost at the midpoint",
+        "ends",
+        "less permutations only",
+        "worse pairs",
+    )
     print_table(header, rows)
     result = {"zoo": args.zoo.name, "pairs": len(pairs), "images": args.images, "methods": out}
     (args.out / "barriers.json").write_text(json.dumps(result | {"environment": environment()}, indent=1) + "\n")

@@ -84,29 +84,29 @@ def test_every_curve_has_the_same_ends_and_aligning_lowers_the_middle(
 ) -> None:
     assert main(["barrier", "a.safetensors", "b.safetensors", *MODEL, "--points", "5", "--out", "barrier"]) == 0
     found = curves(folder / "barrier")
-    assert list(found) == ["naive", "permutations", "ours", "ours + repair", "features", "features + repair"]
+    assert list(found) == ["naive", "permutations", "weights", "weights + repair", "features", "features + repair"]
     for rows in found.values():
         assert [row[0] for row in rows] == [0, 0.25, 0.5, 0.75, 1]
         for end in (0, -1):
             assert rows[end][1:] == pytest.approx(found["naive"][end][1:], abs=1e-4)
-    assert found["ours"][2][1] < found["naive"][2][1]
+    assert found["weights"][2][1] < found["naive"][2][1]
     text = (folder / "barrier" / "barriers.svg").read_text()
     assert text.startswith("<svg")
-    assert "ours + repair" in text
+    assert "weights + repair" in text
     printed = capsys.readouterr().out
     assert "test half" in printed
     assert "written: barrier/barriers.csv" in printed
 
 
-def test_between_copies_of_one_network_ours_is_flat_and_permutations_are_not(folder: Path) -> None:
+def test_between_copies_of_one_network_weights_are_flat_and_permutations_are_not(folder: Path) -> None:
     words = ["align", "a.safetensors", "copy.safetensors", *MODEL, "--out", "x.pt", "--element", "mine.safetensors"]
     assert main(words) == 0
     more = ["--element", "mine.safetensors", "--points", "3", "--out", "flat"]
     assert main(["barrier", "a.safetensors", "copy.safetensors", *MODEL, *more]) == 0
     found = curves(folder / "flat")
-    for method in ("ours", "mine.safetensors"):
+    for method in ("weights", "mine.safetensors"):
         assert found[method][1][1] == pytest.approx(found[method][0][1], abs=1e-3)
-    assert found["permutations"][1][1] > found["ours"][1][1] + 0.01
+    assert found["permutations"][1][1] > found["weights"][1][1] + 0.01
 
 
 @pytest.mark.parametrize(

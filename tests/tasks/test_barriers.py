@@ -40,8 +40,8 @@ def test_there_is_a_row_for_each_pair_and_method():
     assert found.methods == (
         "naive",
         "permutations",
-        "ours",
-        "ours + repair",
+        "weights",
+        "weights + repair",
         "features",
         "features + repair",
         "own",
@@ -51,20 +51,20 @@ def test_there_is_a_row_for_each_pair_and_method():
 
 def test_copies_meet_by_our_method_and_not_by_permutations_alone():
     found = measured()
-    ours, naive, order = (found.mean(name, "midpoint") for name in ("ours", "naive", "permutations"))
+    ours, naive, order = (found.mean(name, "midpoint") for name in ("weights", "naive", "permutations"))
     assert ours is not None
     assert naive is not None
     assert order is not None
     assert abs(ours.mean) < 1e-9 < 1e-4 < abs(order.mean)
     assert naive.low <= naive.mean <= naive.high
-    difference, larger = found.difference("ours", "permutations", "midpoint") or pytest.fail("measured")
+    difference, larger = found.difference("weights", "permutations", "midpoint") or pytest.fail("measured")
     assert difference.mean == pytest.approx(ours.mean - order.mean)
     assert 0 <= larger <= 2
 
 
 def test_the_ends_show_what_moving_did_to_the_second_network():
     found = measured()
-    assert max(row.infidelity for row in found.of("ours")) < 1e-12
+    assert max(row.infidelity for row in found.of("weights")) < 1e-12
     assert min(row.infidelity for row in found.of("own")) > 1e-3
     row = found.of("own")[0].row()
     assert row["loss_b"] != row["loss_b_moved"]
@@ -87,8 +87,8 @@ def test_without_accuracies_there_are_none():
     spec = ws.derive(network(0), torch.zeros(2, 4).double())
     pair = (dict(network(1).state_dict()), dict(network(2).state_dict()))
     found = barriers([pair], lambda params: float(params["0.bias"].sum()), methods(spec), points=3)
-    assert found.mean("ours", "accuracy_midpoint") is None
-    assert found.band("ours", accuracy=True) is None
+    assert found.mean("weights", "accuracy_midpoint") is None
+    assert found.band("weights", accuracy=True) is None
     assert files.barrier_curves(found).startswith("<svg")
 
 
@@ -106,4 +106,4 @@ def test_bad_comparisons_are_refused():
     with pytest.raises(ws.ConfigError, match="no method 'mine'"):
         measured().of("mine")
     with pytest.raises(ws.ConfigError, match="no measure 'size'"):
-        measured().mean("ours", "size")
+        measured().mean("weights", "size")

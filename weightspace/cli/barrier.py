@@ -85,8 +85,8 @@ def _percent(value: object) -> str:
 BARRIER = Verb(
     "barrier",
     "Measure how far the loss rises between two networks, before and after aligning them.",
-    "Goes straight from A to B as given (naive), with B's neurons only permuted, with the whole symmetry (matched by\n"
-    "weights: ours; by what neurons do on training images: features), and with the statistics on the way repaired.\n"
+    "Goes straight from A to B as given (naive), and with B moved: matched by weights, permutations only or the whole\n"
+    "symmetry; matched by what neurons do on training images (features); and with the statistics on the way repaired.\n"
     "Loss in nats and accuracy on the test half of the images; B's own are shown after moving, so that a change of\n"
     "its function would be seen.",
     "weightspace barrier a.safetensors b.safetensors --model my_package.nets:make --input 2,784 --images mnist \\\n"

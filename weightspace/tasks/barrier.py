@@ -171,9 +171,10 @@ def methods(
     example: Tensor | tuple[Tensor, ...] | None = None,
     batches: Sequence[Tensor | tuple[Tensor, ...]] | None = None,
 ) -> tuple[Method, ...]:
-    """As given, permutations only, the whole symmetry (ours), and with inputs also features and repaired statistics.
+    """As given, matched by weights (permutations only, the whole symmetry), and with inputs also by features.
 
-    "ours" matches weights, "features" what neurons do on the inputs and what follows from it, over the whole symmetry.
+    With inputs the last two also with repaired statistics. "weights" and "features" are over the whole symmetry;
+    features, what neurons do on the inputs and what follows, are much the better guide between unrelated networks.
 
     Args:
         spec: The symmetry of the networks.
@@ -188,17 +189,17 @@ def methods(
         words = {"module": module, "example": example, "restarts": restarts}
         return Method(name, lambda a, b: align(a, b, symmetry, **words).params)
 
-    ours = by("ours", spec)
-    found = (Method("naive", lambda a, b: b), by("permutations", without_scales(spec)), ours)  # noqa: ARG005
+    weights = by("weights", spec)
+    found = (Method("naive", lambda a, b: b), by("permutations", without_scales(spec)), weights)  # noqa: ARG005
     if module is None or batches is None:
         return found
     if not has_features(spec, module):
-        return (*found, repaired(ours, spec, module, batches))
+        return (*found, repaired(weights, spec, module, batches))
     inputs = [batch[0] if isinstance(batch, tuple) else batch for batch in batches]
     features = Method("features", lambda a, b: act(match_activations(a, b, spec, module, inputs), b, spec))
     return (
         *found,
-        repaired(ours, spec, module, batches),
+        repaired(weights, spec, module, batches),
         features,
         repaired(features, spec, module, batches),
     )
