@@ -19,7 +19,7 @@ import json
 from pathlib import Path
 
 import torch
-from _timing import environment, print_table
+from _timing import environment, keep_freed_memory, print_table
 from rich.progress import Progress
 
 import weightspace as ws
@@ -40,6 +40,7 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=11)
     parser.add_argument("--images", type=int, default=5000, help="test images, and training images for features")
     args = parser.parse_args()
+    keep_freed_memory()
     zoo = ws.zoo.Zoo.open(args.zoo)
     module, example = getattr(ws.zoo, args.module)()
     module.eval()

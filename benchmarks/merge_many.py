@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from _timing import environment, print_table
+from _timing import environment, keep_freed_memory, print_table
 from rich.progress import Progress
 from scipy.stats import t as student
 from torch import Tensor
@@ -53,6 +53,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--images", type=int, default=2000, help="training images for features and statistics")
     args = parser.parse_args()
+    keep_freed_memory()
     zoo = ws.zoo.Zoo.open(args.zoo)
     module, example = getattr(ws.zoo, args.module)()
     bench = Bench(module.eval(), example, zoo.spec, json.loads((args.zoo / "zoo.json").read_text())["config"], args)

@@ -9,9 +9,10 @@ from .._errors import SpecMismatch
 from ..gauge import Element
 from ..gauge.canonical import arrange
 from ..spec import SymmetrySpec
+from ._align import _balanced
 from ._assign import assign
 from ._batches import Inputs
-from ._features import features, scale_between
+from ._features import balanced_sizes, features, scale_between
 
 
 def match_activations(
@@ -27,9 +28,10 @@ def match_activations(
     respect to both, along one random direction of the outputs for each input: by what they see and by what follows
     from it. For every order of neurons, correlations over inputs and places are averaged over all layers where the
     neurons are made or read, residual streams included, and neurons are assigned to the largest sum (of magnitudes
-    where signs are free, with the sign of the correlation). Positive scales are the ratio of standard deviations.
-    Orders are matched one by one, so nothing is iterated. Neurons that no linear or convolutional layer makes or reads
-    by themselves (joined with others, inside heads) stay where they are. No labels and no loss are needed.
+    where signs are free, with the sign of the correlation). Positive scales are those of the balanced gauge; around
+    normalizations, the ratio of standard deviations. Orders are matched one by one, so nothing is iterated. Neurons
+    that no linear or convolutional layer makes or reads by themselves (joined with others, inside heads) stay where
+    they are. No labels and no loss are needed.
 
     Args:
         a: Parameters of the network to match to.
@@ -48,6 +50,8 @@ def match_activations(
     for which, params in (("first", a), ("second", b)):
         if spec.check(params) is not None:
             raise SpecMismatch(f"the {which} argument stacks several networks. Match them one by one.")
+    settled = balanced_sizes(spec)
+    gauges = [_balanced(params, spec, single=True)[1].scale for params in (a, b)] if settled else []
     keys = {space.name: torch.arange(space.size).double().unsqueeze(0) for space in spec.free}
     scale = {space.name: torch.ones(space.size, dtype=torch.float64) for space in spec.free}
     for root, family in features([a, b], spec, module, inputs).items():
@@ -57,5 +61,9 @@ def match_activations(
         for name, own in family.own.items():
             signs = correlation if name == family.signed else own.between(0, 1)
             chosen = signs.gather(-1, order.unsqueeze(-1))[..., 0]
-            scale[name] = scale_between(own.deviation[0], own.deviation[1][order], chosen, spec.space[name])
+            here, there = own.deviation
+            scale[name] = scale_between(here, there[order], chosen, spec.space[name], settled)
+            if name in settled:
+                left, right = (gauge[name][0].abs() for gauge in gauges)
+                scale[name] *= right[order] / left
     return Element({name: perm[0] for name, perm in arrange(spec, keys, 1).items()}, scale)

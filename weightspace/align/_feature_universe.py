@@ -13,7 +13,7 @@ from ._align import Progress, _balanced
 from ._assign import assign
 from ._batches import Inputs
 from ._descent import problem
-from ._features import Features, features, scale_between
+from ._features import Features, balanced_sizes, features, scale_between
 from ._universe import MOST_ROUNDS, Universe, at, check_networks, row, spread, stacked, wide
 
 GAIN = 1e-9
@@ -33,7 +33,7 @@ def feature_universe(
     Space by space: the network that correlates best with all others is the first reference; then the neurons of one
     network after the other are assigned to the largest sum of correlations with those of all others that stand at the
     same place (with signs, where these are free), until the total stops rising. Each step is exact. Positive scales
-    give matched neurons the deviation of the reference's. Scales that are not read off features are balanced first.
+    are those of the balanced gauge; around normalizations they give matched neurons the deviation of the reference's.
 
     ``totals`` of the result are squared distances of features to their mean, all features with deviation 1.
 
@@ -61,14 +61,19 @@ def feature_universe(
     found = features(run, spec, module, inputs, progress)
     totals: list[list[float]] = []
     references = []
+    settled = balanced_sizes(spec)
     for root, family in found.items():
         orders, signs, reference, steps = _matched(family.together, num, use_signs=family.signed is not None)
         keys[root] = orders.argsort(-1).double()
         for name, own in family.own.items():
             spreads = [own.deviation[k][orders[k]] for k in range(num)]
             turned = signs if name == family.signed else _signs(own, orders, reference)
-            scales = [scale_between(spreads[reference], spreads[k], turned[k], spec.space[name]) for k in range(num)]
-            scale[name] = torch.stack(scales)
+            scale[name] = torch.stack(
+                [
+                    scale_between(spreads[reference], spreads[k], turned[k], spec.space[name], settled)
+                    for k in range(num)
+                ]
+            )
         totals.append(steps)
         references.append(reference)
     if progress is not None:

@@ -16,6 +16,8 @@ from .._errors import SpecError
 from ..spec import NeuronSpace, SymmetrySpec
 from ._align import Progress
 from ._batches import Inputs, check_batches
+from ._carriers import families
+from ._descent import with_inside
 from ._sites import Site, recorded, sites
 
 CONSTANT = 1e-6
@@ -122,20 +124,33 @@ def signed(space: NeuronSpace) -> bool:
     return space.scale in ("sign", "nonzero")
 
 
-def sized(space: NeuronSpace) -> bool:
-    """Whether its neurons may be scaled by positive numbers."""
-    return space.scale in ("positive", "nonzero")
+def balanced_sizes(spec: SymmetrySpec) -> frozenset[str]:
+    """Spaces whose one size multiplies the fan-in and divides the fan-out: the balanced gauge settles it.
+
+    What normalizations leave open (several sizes for one neuron) it settles by numbers that say little.
+    """
+    return frozenset(
+        each.sizes[0]
+        for family in families(spec)
+        for each in with_inside(family)
+        if len(each.sizes) == 1 and {power for carrier in each.carriers for _, power in carrier.powers} == {1, -1}
+    )
 
 
 def scale_between(
-    here: Float[Tensor, " n"], there: Float[Tensor, " n"], correlation: Float[Tensor, " n"], space: NeuronSpace
+    here: Float[Tensor, " n"],
+    there: Float[Tensor, " n"],
+    correlation: Float[Tensor, " n"],
+    space: NeuronSpace,
+    balanced: frozenset[str],
 ) -> Float[Tensor, " n"]:
-    """What multiplies matched neurons, given deviations here and there and their correlation.
+    """What multiplies matched neurons of networks in the balanced gauge, given deviations and their correlation.
 
-    The sign of the correlation where signs are free, the ratio of the deviations where sizes are.
+    The sign of the correlation where signs are free. The ratio of the deviations where sizes are, but for those that
+    the gauge has settled: matched neurons do nearly the same, not the same, and how much they do is no gauge.
     """
     scale = torch.where(correlation < 0, -1.0, 1.0).double() if signed(space) else torch.ones_like(here)
-    if not sized(space):
+    if space.scale not in ("positive", "nonzero") or space.name in balanced:
         return scale
     # A neuron that is silent on the data says nothing about its scale.
     return scale * (here / there.clamp_min(1e-30)).where((here > 0) & (there > 0), 1.0)
