@@ -166,6 +166,10 @@ BAD = {
         ["align", "a.safetensors", "b.safetensors", "--out", "b.safetensors", *MODEL],
         "replace its input",
     ),
+    "into its input, tried": (
+        ["align", "a.safetensors", "b.safetensors", "--out", "b.safetensors", *MODEL, "--dry-run"],
+        "replace its input",
+    ),
     "no format": (["align", "a.safetensors", "b.safetensors", "--out", "new", *MODEL], "--out new.safetensors"),
     "element without format": ([*PAIR, *MODEL, "--element", "e.pt"], "e.pt is not a .safetensors file"),
     "missing shard": (

@@ -34,11 +34,13 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 def _align(args: argparse.Namespace, _: list[str]) -> None:
     from ..run.alignment import align_files
     from ..run.checkpoint import open_network
+    from ..run.checkpoint_writer import target
 
     known = architecture_of(args)
     spec = known.spec
     if args.dry_run:
         checkpoints = [open_network(path, spec) for path in (args.first, args.second)]
+        target(args.out, checkpoints[1], [args.first, args.second])
         _print_plan(spec, checkpoints, args)
         return
     with progress() as show:
