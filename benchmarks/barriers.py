@@ -7,7 +7,7 @@ Networks 0 and 1, 2 and 3, ... are pairs. Methods: as given; matched by weights,
 symmetry; matched by features (what neurons do on training images, and what follows), likewise; all with repaired
 statistics as well. Prints the largest loss and the accuracy at the midpoint against the mean of the ends, with 95 %
 bootstrap intervals over pairs, and in how many pairs the whole symmetry is worse than permutations only. Writes
-barriers.csv, barrier_curves.csv, barriers.svg and barriers.json.
+barriers.csv, barrier_curves.csv, barriers.svg and barriers.json; what is in OUT/pairs already is not computed again.
 """
 
 import sys
@@ -20,11 +20,12 @@ from pathlib import Path
 
 import torch
 from _timing import environment, keep_freed_memory, print_table
-from rich.progress import Progress
+from rich.progress import track
 
 import weightspace as ws
-from weightspace.align import classification, match_activations, without_scales
-from weightspace.tasks import Method, barriers, methods, repaired
+from weightspace.align import Barrier, classification, match_activations, without_scales
+from weightspace.run.record import write_text
+from weightspace.tasks import Barriers, Method, PairBarrier, barriers, methods, repaired
 
 CONTROLS = {"weights": "permutations", "features": "features, permutations"}
 """By method, the same with permutations only."""
@@ -37,6 +38,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--pairs", type=int, default=20)
+    parser.add_argument("--first", type=int, default=0, help="begin with this pair: several processes share the work")
     parser.add_argument("--points", type=int, default=11)
     parser.add_argument("--images", type=int, default=5000, help="test images, and training images for features")
     args = parser.parse_args()
@@ -58,18 +60,21 @@ def main() -> None:
         "features, permutations", lambda a, b: ws.act(match_activations(a, b, order, module, batches), b, order)
     )
     ways += [only, *(repaired(way, zoo.spec, module, batches) for way in (ways[1], only))]
-    with Progress() as bar:
-        line = bar.add_task("curves", total=len(pairs) * len(ways))
-        found = barriers(
-            pairs,
-            classification(module, x, y),
-            ways,
-            points=args.points,
-            progress=lambda done, _: bar.update(line, completed=done),
-        )
-    args.out.mkdir(parents=True, exist_ok=True)
+    evaluate = classification(module, x, y)
+    rows: list[PairBarrier] = []
+    for place in track(range(args.first, len(pairs)), "pairs"):
+        kept = args.out / "pairs" / f"{place}_{args.points}_{args.images}.json"
+        done = json.loads(kept.read_text()) if kept.is_file() else {}
+        left = [way for way in ways if way.name not in done]
+        if left:
+            done |= {
+                row.method: to_json(row) for row in barriers([pairs[place]], evaluate, left, points=args.points).rows
+            }
+            write_text(kept, json.dumps(done))
+        rows += [from_json(place, way.name, done[way.name]) for way in ways]
+    found = Barriers(tuple(rows), tuple(way.name for way in ways), tuple(range(len(pairs) - args.first)))
     ws.run.write_barriers(args.out, found)
-    rows, out = [], {}
+    table, out = [], {}
     naive = found.mean("naive", "over_mean")
     for name in found.methods:
         loss, accuracy = found.mean(name, "over_mean"), found.mean(name, "accuracy_midpoint")
@@ -94,7 +99,7 @@ def main() -> None:
             f"{end:.4f}",
             *((text(gap), f"{worse}/{len(pairs)}") if gap else ("", "")),
         )
-        rows.append((name, *cells))
+        table.append((name, *cells))
     header = (
         "method",
         "barrier, nats",
@@ -104,9 +109,25 @@ def main() -> None:
         "less permutations only",
         "worse pairs",
     )
-    print_table(header, rows)
+    print_table(header, table)
     result = {"zoo": args.zoo.name, "pairs": len(pairs), "images": args.images, "methods": out}
     (args.out / "barriers.json").write_text(json.dumps(result | {"environment": environment()}, indent=1) + "\n")
+
+
+def to_json(row: PairBarrier) -> dict[str, object]:
+    curve = row.curve
+    assert curve.accuracy is not None, "classifiers"
+    return {
+        "t": curve.t.tolist(),
+        "loss": curve.loss.tolist(),
+        "accuracy": curve.accuracy.tolist(),
+        "given": row.given,
+    }
+
+
+def from_json(place: int, method: str, found: dict[str, list[float]]) -> PairBarrier:
+    curve = Barrier(*(torch.tensor(found[name], dtype=torch.float64) for name in ("t", "loss", "accuracy")))
+    return PairBarrier(place, method, curve, (found["given"][0], found["given"][1]))
 
 
 def text(estimate: ws.tasks.Estimate) -> str:

@@ -12,7 +12,7 @@ from ..spec import SymmetrySpec
 from ._align import _balanced
 from ._assign import assign
 from ._batches import Inputs
-from ._features import balanced_sizes, features, scale_between
+from ._features import balanced_sizes, features, gains, scale_between
 
 
 def match_activations(
@@ -28,10 +28,10 @@ def match_activations(
     respect to both, along one random direction of the outputs for each input: by what they see and by what follows
     from it. For every order of neurons, correlations over inputs and places are averaged over all layers where the
     neurons are made or read, residual streams included, and neurons are assigned to the largest sum (of magnitudes
-    where signs are free, with the sign of the correlation). Positive scales are those of the balanced gauge; around
-    normalizations, the ratio of standard deviations. Orders are matched one by one, so nothing is iterated. Neurons
-    that no linear or convolutional layer makes or reads by themselves (joined with others, inside heads) stay where
-    they are. No labels and no loss are needed.
+    where signs are free, with the sign of the correlation; before a normalization the sign is that of its gain).
+    Positive scales are those of the balanced gauge; around normalizations, the ratio of standard deviations. Orders are
+    matched one by one, so nothing is iterated. Neurons that no linear or convolutional layer makes or reads by
+    themselves (joined with others, inside heads) stay where they are. No labels and no loss are needed.
 
     Args:
         a: Parameters of the network to match to.
@@ -51,6 +51,7 @@ def match_activations(
         if spec.check(params) is not None:
             raise SpecMismatch(f"the {which} argument stacks several networks. Match them one by one.")
     settled = balanced_sizes(spec)
+    gain = [gains(params, spec) for params in (a, b)]
     gauges = [_balanced(params, spec, single=True)[1].scale for params in (a, b)] if settled else []
     keys = {space.name: torch.arange(space.size).double().unsqueeze(0) for space in spec.free}
     scale = {space.name: torch.ones(space.size, dtype=torch.float64) for space in spec.free}
@@ -61,6 +62,8 @@ def match_activations(
         for name, own in family.own.items():
             signs = correlation if name == family.signed else own.between(0, 1)
             chosen = signs.gather(-1, order.unsqueeze(-1))[..., 0]
+            if name in gain[0]:
+                chosen = gain[0][name] * gain[1][name][order]
             here, there = own.deviation
             scale[name] = scale_between(here, there[order], chosen, spec.space[name], settled)
             if name in settled:

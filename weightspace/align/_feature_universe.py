@@ -13,7 +13,7 @@ from ._align import Progress, _balanced
 from ._assign import assign
 from ._batches import Inputs
 from ._descent import problem
-from ._features import Features, balanced_sizes, features, scale_between
+from ._features import Features, balanced_sizes, features, gains, scale_between
 from ._universe import MOST_ROUNDS, Universe, at, check_networks, row, spread, stacked, wide
 
 GAIN = 1e-9
@@ -61,13 +61,16 @@ def feature_universe(
     found = features(run, spec, module, inputs, progress)
     totals: list[list[float]] = []
     references = []
-    settled = balanced_sizes(spec)
+    settled, gain = balanced_sizes(spec), [gains(params, spec) for params in run]
     for root, family in found.items():
         orders, signs, reference, steps = _matched(family.together, num, use_signs=family.signed is not None)
         keys[root] = orders.argsort(-1).double()
         for name, own in family.own.items():
             spreads = [own.deviation[k][orders[k]] for k in range(num)]
             turned = signs if name == family.signed else _signs(own, orders, reference)
+            if name in gain[0]:
+                placed_gains = torch.stack([gain[k][name][orders[k]] for k in range(num)])
+                turned = placed_gains * placed_gains[reference]
             scale[name] = torch.stack(
                 [
                     scale_between(spreads[reference], spreads[k], turned[k], spec.space[name], settled)

@@ -137,19 +137,39 @@ def balanced_sizes(spec: SymmetrySpec) -> frozenset[str]:
     )
 
 
+def gains(params: Mapping[str, Tensor], spec: SymmetrySpec) -> dict[str, Float[Tensor, " n"]]:
+    """By space whose neurons a normalization follows, the gain there: its sign is that of the space.
+
+    What goes into a normalization may correlate either way between networks; it is the gain that says which, and a
+    mean of gains of different signs would silence the neuron.
+    """
+    return {
+        carrier.parity[0]: carrier.rows(params[carrier.param].double().unsqueeze(0)).flatten()
+        for family in families(spec)
+        for each in with_inside(family)
+        for carrier in each.carriers
+        # A vector that the space's sign multiplies and its size does not.
+        if len(carrier.parity) == 1
+        and carrier.parity[0] not in dict(carrier.powers)
+        and spec.space[carrier.parity[0]].scale == "nonzero"
+        and carrier.index.shape[1] == params[carrier.param].ndim == 1
+    }
+
+
 def scale_between(
     here: Float[Tensor, " n"],
     there: Float[Tensor, " n"],
-    correlation: Float[Tensor, " n"],
+    agreement: Float[Tensor, " n"],
     space: NeuronSpace,
     balanced: frozenset[str],
 ) -> Float[Tensor, " n"]:
-    """What multiplies matched neurons of networks in the balanced gauge, given deviations and their correlation.
+    """What multiplies matched neurons of networks in the balanced gauge, given deviations and what says the sign.
 
-    The sign of the correlation where signs are free. The ratio of the deviations where sizes are, but for those that
-    the gauge has settled: matched neurons do nearly the same, not the same, and how much they do is no gauge.
+    The sign of the agreement (a correlation, or a product of gains) where signs are free. The ratio of the deviations
+    where sizes are, but for those that the gauge has settled: matched neurons do nearly the same, not the same, and how
+    much they do is no gauge.
     """
-    scale = torch.where(correlation < 0, -1.0, 1.0).double() if signed(space) else torch.ones_like(here)
+    scale = torch.where(agreement < 0, -1.0, 1.0).double() if signed(space) else torch.ones_like(here)
     if space.scale not in ("positive", "nonzero") or space.name in balanced:
         return scale
     # A neuron that is silent on the data says nothing about its scale.
