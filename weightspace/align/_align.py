@@ -113,7 +113,8 @@ def align(
     if single:
         element = Element(*({name: value[0] for name, value in part.items()} for part in (element.perm, element.scale)))
         began, nearest = {name: value[0] for name, value in began.items()}, nearest[0]
-    params = act(element, b, spec)
+    # What stays where it is would be shared with ``b``, perhaps a network in training.
+    params = {name: value.clone() if value is b[name] else value for name, value in act(element, b, spec).items()}
     return Alignment(element, params, nearest, began, certify(b, params, module, example))
 
 
