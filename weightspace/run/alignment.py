@@ -92,9 +92,14 @@ def align_files(
         seed=seed,
         progress=show,
     )
-    write_like(b, out, lambda name: [found.params[name]])
     if element is not None:
         save_element(element, found.element, spec, {"maps": f"{second.name} to {first.name}"})
+    try:
+        write_like(b, out, lambda name: [found.params[name]])
+    except BaseException:
+        if element is not None:
+            element.unlink(missing_ok=True)  # both or neither
+        raise
     return Aligned(found, _distance(left, right, spec), _distance(left, found.params, spec))
 
 
