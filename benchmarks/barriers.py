@@ -97,7 +97,7 @@ def main() -> None:
             f"{100 * share:.0f} %",
             text(accuracy),
             f"{end:.4f}",
-            *((text(gap), f"{worse}/{len(pairs)}") if gap else ("", "")),
+            *((text(gap), f"{worse}/{len(pairs) - args.first}") if gap else ("", "")),
         )
         table.append((name, *cells))
     header = (
@@ -110,7 +110,7 @@ def main() -> None:
         "worse pairs",
     )
     print_table(header, table)
-    result = {"zoo": args.zoo.name, "pairs": len(pairs), "images": args.images, "methods": out}
+    result = {"zoo": args.zoo.name, "pairs": len(pairs) - args.first, "images": args.images, "methods": out}
     (args.out / "barriers.json").write_text(json.dumps(result | {"environment": environment()}, indent=1) + "\n")
 
 

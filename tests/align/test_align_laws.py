@@ -196,8 +196,20 @@ def test_bad_input_is_named() -> None:
         align(a, stack([a, a]), spec)
     with pytest.raises(ws.SpecMismatch, match="missing"):
         align(a, {k: v for k, v in a.items() if k != "0.bias"}, spec)
+    with pytest.raises(ws.SpecMismatch, match="not parameters of the Linear given"):
+        align(a, a, spec, module=nn.Linear(3, 4))
     with pytest.raises(ws.ConfigError, match="restarts"):
         align(a, a, spec, restarts=-1)
+
+
+def test_the_certificate_is_measured_in_the_modules_own_number_type() -> None:
+    net = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 2))
+    spec = ws.derive(net, torch.zeros(1, 3))
+    a = {name: value.half() for name, value in net.state_dict().items()}
+    found = align(a, ws.act(ws.sample(spec, 1), a, spec), spec, module=net)
+    assert found.output_difference is not None
+    assert found.output_difference < 1e-3
+    assert all(value.dtype == torch.float16 for value in found.params.values())
 
 
 @given(LAYOUTS, st.integers(0, 100))

@@ -80,3 +80,44 @@ def test_outputs_without_a_derivative_leave_the_features():
     x = torch.randn(64, 4).double()
     traced = nn.Sequential(*layers)
     assert all_in_place(found_and_planted(net, x, dict(net.state_dict()), traced=traced))
+
+
+def test_neurons_that_are_constant_on_the_data_keep_their_scale_and_choose_nothing():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(4, 9), nn.Tanh(), nn.Linear(9, 6), nn.ReLU(), nn.Linear(6, 3)).double()
+    x = torch.randn(300, 4).double()
+    spec = ws.derive(net, x)
+    a = {name: value.clone() for name, value in net.state_dict().items()}
+    # Exactly constant, yet sums of squares leave rounding: neither a correlation nor a deviation.
+    for layer, constant in (("0", 3), ("2", 2)):
+        a[f"{layer}.weight"][:constant] = 0
+        a[f"{layer}.bias"][:constant] = torch.tensor([0.7, -1.3, 0.3])[:constant].double()
+    planted = ws.sample(spec, 1, max_scale=3.0)
+    element = match_activations(a, ws.act(planted, a, spec), spec, net, [x[:100], x[100:]])
+    left = ws.compose(element, planted)
+    moving = {space: len(perm) - (3 if len(perm) == 9 else 2) for space, perm in left.perm.items()}
+    for space, perm in left.perm.items():
+        assert torch.equal(perm[-moving[space] :], torch.arange(len(perm))[-moving[space] :])
+        assert bool((element.scale[space].abs().log10().abs() < 1).all())
+
+
+class Two(nn.Module):
+    """Two arguments, and one weight under two names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.tied, self.out = nn.Linear(4, 6), nn.Linear(4, 6), nn.Linear(6, 3)
+        self.tied.weight = self.first.weight
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return self.out(torch.tanh(self.first(x) + self.tied(y)))
+
+
+def test_networks_of_several_arguments_and_with_tied_weights_have_features():
+    torch.manual_seed(0)
+    net, batch = Two().double(), (torch.randn(50, 4).double(), torch.randn(50, 4).double())
+    params = {name: value.clone() for name, value in net.state_dict().items()}
+    spec = ws.derive(net, batch)
+    planted = ws.sample(spec, 1)
+    element = match_activations(params, ws.act(planted, params, spec), spec, net, [batch])
+    assert all_in_place(ws.compose(element, planted))

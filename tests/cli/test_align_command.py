@@ -136,6 +136,10 @@ BAD = {
         "the spec does not hold for Sequential",
     ),
     "spec of another network": ([*PAIR, "--spec", "other.txt"], "a.safetensors: parameter '0.weight' has shape"),
+    "spec of another module": (
+        [*PAIR, "--spec", "spec.txt", "--model", "aligned_nets:norm", "--input", "2,1,4,4"],
+        "--spec spec.txt does not fit --model aligned_nets:norm",
+    ),
     "unreadable spec": ([*PAIR, "--spec", "none.txt"], "cannot read --spec none.txt"),
     "missing key": (
         ["align", "a.safetensors", "short.safetensors", "--out", "new.safetensors", *MODEL],
@@ -160,6 +164,10 @@ BAD = {
     "missing file": (["align", "a.safetensors", "d.safetensors", "--out", "new.safetensors", *MODEL], "d.safetensors"),
     "into its input": (
         ["align", "a.safetensors", "b.safetensors", "--out", "b.safetensors", *MODEL],
+        "replace its input",
+    ),
+    "into its input, tried": (
+        ["align", "a.safetensors", "b.safetensors", "--out", "b.safetensors", *MODEL, "--dry-run"],
         "replace its input",
     ),
     "no format": (["align", "a.safetensors", "b.safetensors", "--out", "new", *MODEL], "--out new.safetensors"),
@@ -197,3 +205,13 @@ def test_a_full_folder_of_shards_is_not_overwritten(folder: Path, capsys: pytest
     shutil.copytree(folder / "sharded", folder / "there")
     assert main(["align", "a.safetensors", "sharded", *MODEL, "--out", "there"]) == 2
     assert "--out there is there already" in capsys.readouterr().err
+
+
+def test_a_shard_of_an_input_is_not_overwritten(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_shards(folder / "sharded", load_file("b.safetensors"))
+    shard = folder / "sharded" / "model-00001-of-00002.safetensors"
+    before = shard.read_bytes()
+    for second in ("sharded", "sharded/model.safetensors.index.json"):
+        assert main(["align", "a.safetensors", second, *MODEL, "--out", str(shard)]) == 2
+        assert "the result would replace its input" in capsys.readouterr().err
+    assert shard.read_bytes() == before

@@ -1,6 +1,6 @@
 """Matching by what neurons do on data: by their features, and by what the outputs make of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from ..gauge.canonical import arrange
 from ..spec import SymmetrySpec
 from ._align import _balanced
 from ._assign import assign
+from ._batches import Inputs
 from ._features import balanced_sizes, features, gains, scale_between
 
 
@@ -19,7 +20,7 @@ def match_activations(
     b: Mapping[str, Tensor],
     spec: SymmetrySpec,
     module: nn.Module,
-    inputs: Sequence[Tensor],
+    inputs: Inputs,
 ) -> Element:
     """The element under which neurons of ``b`` do on data what those of ``a`` do.
 

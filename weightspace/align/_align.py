@@ -113,7 +113,8 @@ def align(
     if single:
         element = Element(*({name: value[0] for name, value in part.items()} for part in (element.perm, element.scale)))
         began, nearest = {name: value[0] for name, value in began.items()}, nearest[0]
-    params = act(element, b, spec)
+    # What stays where it is would be shared with ``b``, perhaps a network in training.
+    params = {name: value.clone() if value is b[name] else value for name, value in act(element, b, spec).items()}
     return Alignment(element, params, nearest, began, certify(b, params, module, example))
 
 
@@ -162,7 +163,7 @@ def certify(
     """Largest relative difference of the outputs, or ``None`` without a module.
 
     Raises:
-        SpecMismatch: if it is more than rounding.
+        SpecMismatch: if it is more than rounding, or the module has other parameters.
     """
     if module is None:
         return None
@@ -175,12 +176,21 @@ def certify(
     try:
         gaps = []
         for one, other in pairs:
-            module.load_state_dict(dict(one))
-            gaps.append(same_function(module, dict(other), example))
+            try:
+                module.load_state_dict(dict(one))
+            except RuntimeError as error:
+                reason = str(error).splitlines()[-1].strip()
+                raise SpecMismatch(
+                    f"the networks are not parameters of the {type(module).__name__} given: {reason} "
+                    "Give the module that they belong to."
+                ) from error
+            # As the module computes, whatever type the parameters are kept in.
+            gaps.append(same_function(module, {name: value.to(own[name]) for name, value in other.items()}, example))
     finally:
         module.load_state_dict(own)
     worst = max(gaps)
-    limit = max((LIMITS.get(value.dtype, 2e-2) for value in after.values() if value.is_floating_point()), default=0.0)
+    floats = [value for value in (*after.values(), *own.values()) if value.is_floating_point()]
+    limit = max((LIMITS.get(value.dtype, 2e-2) for value in floats), default=0.0)
     if not worst <= limit:
         raise SpecMismatch(
             f"the moved network's outputs differ from the original's by {worst:.2g} of their size, more than rounding "

@@ -20,6 +20,9 @@ SMOOTH = 0.05
 ITERATIONS = 20
 """Rounds of the prices."""
 
+ROUNDING = 1e-9
+"""Rounding of the prices, relative to the cost of the answer, above which it is sought without them."""
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -58,19 +61,23 @@ def _cheapest(costs: np.ndarray) -> np.ndarray:
         nearest = reduced.argmin(1)
         if np.bincount(nearest).max() == 1:
             return nearest
-        reduced = _with_prices(reduced)
+        priced, rounding = _with_prices(reduced)
+        found = linear_sum_assignment(priced)[1]
+        # Of costs of very different sizes prices as large as the largest leave too few digits of the others.
+        if rounding <= ROUNDING * reduced[np.arange(len(costs)), found].sum():
+            return found
     return linear_sum_assignment(reduced)[1]
 
 
-def _with_prices(reduced: np.ndarray) -> np.ndarray:
+def _with_prices(reduced: np.ndarray) -> tuple[np.ndarray, float]:
     """The same problem once more, less prices that bring most pairs of the answer near zero: half the time again.
 
-    Any prices leave the answer as it is. These are the ones of a transport plan smoothed by entropy, after a few
-    Sinkhorn iterations (arXiv:1306.0895).
+    Any prices leave the answer as it is, but for their rounding, of which the most is the second result. These are the
+    ones of a transport plan smoothed by entropy, after a few Sinkhorn iterations (arXiv:1306.0895).
     """
     warmth = SMOOTH * reduced.mean()
-    if not warmth > 0:
-        return reduced
+    if not warmth > 0 or not np.isfinite(warmth):
+        return reduced, 0.0
     kernel = np.exp(-(reduced / warmth).astype(np.float32))
     rows = np.ones(len(kernel), dtype=np.float32)
     columns = rows
@@ -78,11 +85,13 @@ def _with_prices(reduced: np.ndarray) -> np.ndarray:
         for _ in range(ITERATIONS):
             columns = 1 / (rows @ kernel)
             rows = 1 / (kernel @ columns)
-        priced = reduced - warmth * (np.log(rows)[:, None].astype(np.float64) + np.log(columns))
-    if not np.isfinite(priced).all():  # costs of very different sizes
-        return reduced
+        prices = warmth * (np.log(rows)[:, None].astype(np.float64) + np.log(columns))
+    if not np.isfinite(prices).all():  # costs of very different sizes
+        return reduced, 0.0
+    rounding = len(prices) * np.finfo(np.float64).eps * float(np.abs(prices).max())
+    priced = reduced - prices
     priced -= priced.min(0)
-    return priced - priced.min(1, keepdims=True)
+    return priced - priced.min(1, keepdims=True), rounding
 
 
 def plan(family: Family, costs: dict[str, Float[Tensor, "b _n _n"] | None], num: int, blocks: dict[str, int]) -> Plan:

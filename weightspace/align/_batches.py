@@ -6,8 +6,11 @@ from torch import Tensor
 
 from .._errors import ConfigError
 
-Inputs = Sequence[Tensor | tuple[Tensor, ...]]
-"""Batches of inputs: a tensor each, or a tuple for a network with several arguments. Labels are no part of them."""
+Batch = Tensor | tuple[Tensor, ...]
+"""Inputs: a tensor, or a tuple for a network with several arguments. Labels are no part of them."""
+
+Inputs = Sequence[Batch]
+"""Batches of inputs."""
 
 
 def check_batches(batches: object) -> None:

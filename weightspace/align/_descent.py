@@ -186,7 +186,7 @@ class _State:
         task, part = self.task, self.task.parts[place]
         here, there = self._of(task.left, part, which), self._of(self.moved, part, which)
         step = match_family(here, there, task.spec, task.families[place], scales, least * task.size[which])
-        changed = _changes(step)
+        changed = changes(step)
         if not bool(changed.all()):
             which, step = which[changed], _rows(step, changed)
             if not len(which):
@@ -305,7 +305,7 @@ def _meets_itself(family: Family) -> bool:
     return len(seen) > len(set(seen))
 
 
-def _changes(element: Element) -> Bool[Tensor, " b"]:
+def changes(element: Element) -> Bool[Tensor, " b"]:
     """By network, whether the element changes anything."""
     moved = [(perm != torch.arange(perm.shape[-1])).any(-1) for perm in element.perm.values()]
     return torch.stack([*moved, *((scale != 1).any(-1) for scale in element.scale.values())]).any(0)

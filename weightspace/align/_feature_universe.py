@@ -11,6 +11,7 @@ from ..gauge.canonical import arrange
 from ..spec import SymmetrySpec
 from ._align import Progress, _balanced
 from ._assign import assign
+from ._batches import Inputs
 from ._descent import problem
 from ._features import Features, balanced_sizes, features, gains, scale_between
 from ._universe import MOST_ROUNDS, Universe, at, check_networks, row, spread, stacked, wide
@@ -23,7 +24,7 @@ def feature_universe(
     networks: Sequence[Mapping[str, Tensor]],
     spec: SymmetrySpec,
     module: nn.Module,
-    inputs: Sequence[Tensor],
+    inputs: Inputs,
     *,
     progress: Progress | None = None,
 ) -> Universe:

@@ -15,10 +15,13 @@ from torch import Tensor, nn
 from .._errors import SpecError
 from ..spec import NeuronSpace, SymmetrySpec
 from ._align import Progress
-from ._batches import check_batches
+from ._batches import Inputs, check_batches
 from ._carriers import families
 from ._descent import with_inside
 from ._sites import Site, recorded, sites
+
+CONSTANT = 1e-6
+"""Deviation, relative to the root mean square, below which a neuron is constant: what is left is rounding."""
 
 
 @final
@@ -59,7 +62,7 @@ def features(
     networks: Sequence[Mapping[str, Tensor]],
     spec: SymmetrySpec,
     module: nn.Module,
-    inputs: Sequence[Tensor],
+    inputs: Inputs,
     progress: Progress | None = None,
 ) -> dict[str, Family]:
     """Features by the space that holds the order.
@@ -191,12 +194,14 @@ class _Sums:
 
     def features(self, *, center: bool = True) -> Features:
         mean = torch.stack(self.first) / self.count * float(center)
-        deviation = (torch.stack(self.second) / self.count - mean.square()).clamp_min(0).sqrt()
-        correlation = {
-            (i, j): (total / self.count - torch.outer(mean[i], mean[j]))
-            / torch.outer(deviation[i], deviation[j]).clamp_min(1e-30)
-            for (i, j), total in self.products.items()
-        }
+        square = torch.stack(self.second) / self.count
+        variance = square - mean.square()
+        deviation = variance.where(variance > CONSTANT**2 * square, 0.0).sqrt()
+        correlation = {}
+        for (i, j), total in self.products.items():
+            size = torch.outer(deviation[i], deviation[j])
+            inner = total / self.count - torch.outer(mean[i], mean[j])
+            correlation[i, j] = (inner / size.where(size > 0, 1.0)).where(size > 0, 0.0)
         return Features(correlation, deviation)
 
 

@@ -14,7 +14,7 @@ from ..spec import SymmetrySpec
 from ._align import _same_number
 from ._carriers import Family
 from ._costs import Choice, pair_costs, products
-from ._descent import element_of, move, problem, with_inside
+from ._descent import changes, element_of, move, problem, with_inside
 from ._starts import identities
 
 MOST_SWEEPS = 1000
@@ -61,7 +61,7 @@ def linear_assignment(
                 for name, value in move(step, there, part).items():
                     moved[name] = moved[name].index_copy(0, which, value)
                 element = _after(element, step, which)
-                changed[which] |= _moves(step)
+                changed[which] |= changes(step)
         active = changed
         if not bool(active.any()):
             break
@@ -96,9 +96,3 @@ def _after(element: Element, step: Element, which: Tensor) -> Element:
         {name: value.index_copy(0, which, now.perm[name]) for name, value in element.perm.items()},
         {name: value.index_copy(0, which, now.scale[name]) for name, value in element.scale.items()},
     )
-
-
-def _moves(step: Element) -> Tensor:
-    """Of each element, whether it changes a place or a sign."""
-    found = [(perm != torch.arange(perm.shape[-1])).any(-1) for perm in step.perm.values()]
-    return torch.stack([*found, *((scale != 1).any(-1) for scale in step.scale.values())]).any(0)

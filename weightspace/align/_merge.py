@@ -14,6 +14,7 @@ from .._types import Params
 from ..gauge import Element, act, compose, inverse
 from ..spec import SymmetrySpec
 from ._align import Progress, certify
+from ._batches import Inputs
 from ._feature_universe import feature_universe
 from ._shares import shares
 from ._universe import Universe, at, universe
@@ -80,7 +81,7 @@ def merge(
     weights: Sequence[float] | None = None,
     module: nn.Module | None = None,
     example: Tensor | tuple[Tensor, ...] | None = None,
-    inputs: Sequence[Tensor] | None = None,
+    inputs: Inputs | None = None,
     restarts: int = 0,
     seed: int = 0,
     progress: Progress | None = None,
@@ -127,7 +128,7 @@ def greedy_soup(
     *,
     module: nn.Module | None = None,
     example: Tensor | tuple[Tensor, ...] | None = None,
-    inputs: Sequence[Tensor] | None = None,
+    inputs: Inputs | None = None,
     restarts: int = 0,
     seed: int = 0,
     progress: Progress | None = None,
@@ -177,7 +178,7 @@ def _universe(
     networks: Sequence[Mapping[str, Tensor]],
     spec: SymmetrySpec,
     module: nn.Module | None,
-    inputs: Sequence[Tensor] | None,
+    inputs: Inputs | None,
     *,
     restarts: int,
     seed: int,

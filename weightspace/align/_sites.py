@@ -15,6 +15,7 @@ from torch.utils.hooks import RemovableHandle
 
 from ..gauge.canonical import has_own_order
 from ..spec import Axis, SymmetrySpec
+from ._batches import Batch
 
 
 @final
@@ -76,7 +77,7 @@ Seen = dict[Site, Float[Tensor, "p n"]]
 @contextmanager
 def recorded(
     module: nn.Module, sites: Sequence[Site]
-) -> Iterator[Callable[[Mapping[str, Tensor], Tensor, int], tuple[Seen, Seen]]]:
+) -> Iterator[Callable[[Mapping[str, Tensor], Batch, int], tuple[Seen, Seen]]]:
     """What runs parameters on a batch (of a number) and gives features and derivatives by site."""
     layers = dict(module.named_modules())
     kept: dict[Site, Tensor] = {}
@@ -93,14 +94,15 @@ def recorded(
         layer = layers[site.layer]
         return layer.register_forward_hook(after) if site.output else layer.register_forward_pre_hook(before)
 
-    def run(params: Mapping[str, Tensor], batch: Tensor, number: int) -> tuple[Seen, Seen]:
+    def run(params: Mapping[str, Tensor], batch: Batch, number: int) -> tuple[Seen, Seen]:
         kept.clear()
         names = {name for name, _ in module.named_parameters(remove_duplicate=False)}
         leaves = {name: value.detach() for name, value in params.items()}
         for name in names & leaves.keys():
             leaves[name].requires_grad_(leaves[name].is_floating_point())
         with torch.enable_grad():
-            out = functional_call(module, leaves, (batch.clone(),))
+            args = tuple(arg.clone() for arg in (batch if isinstance(batch, tuple) else (batch,)))
+            out = functional_call(module, leaves, args, tie_weights=False)
         outs = [leaf for leaf in tree_leaves(out) if isinstance(leaf, Tensor) and leaf.requires_grad]
         draw = torch.Generator().manual_seed(number)
         along = [torch.randn(leaf.shape, generator=draw).to(leaf) for leaf in outs]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
-from .._errors import ConfigError
+from .._errors import ConfigError, SpecMismatch
 from ._factory import load_factory
 
 if TYPE_CHECKING:
@@ -91,7 +91,13 @@ def architecture_of(args: argparse.Namespace, *, on_unknown: str = "refuse") -> 
         raise ConfigError(
             f"--model {args.model} returns a module without an example input. Add its shape, e.g. --input 2,3,32,32"
         )
-    spec = read_spec(args.spec) if args.spec else derive(module, example, on_unknown=on_unknown)  # type: ignore[arg-type]
+    if not args.spec:
+        return Architecture(derive(module, example, on_unknown=on_unknown), module, example)  # type: ignore[arg-type]
+    spec = read_spec(args.spec)
+    try:
+        spec.check(module.state_dict())
+    except SpecMismatch as error:
+        raise SpecMismatch(f"--spec {args.spec} does not fit --model {args.model}: {error}") from error
     return Architecture(spec, module, example)
 
 

@@ -24,7 +24,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--element", type=Path, metavar="FILE", help="write what moves B, .safetensors, for 'weightspace move'"
     )
-    parser.add_argument("--restarts", type=natural, default=0, metavar="N", help="random starts besides the usual four")
+    parser.add_argument(
+        "--restarts", type=natural, default=0, metavar="N", help="random starts besides the usual three"
+    )
     parser.add_argument("--seed", type=natural, default=0, metavar="N", help="seed of the random starts (default: 0)")
     parser.add_argument("--dry-run", action="store_true", help="print what would be done and the memory it takes; end")
 
@@ -32,11 +34,13 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 def _align(args: argparse.Namespace, _: list[str]) -> None:
     from ..run.alignment import align_files
     from ..run.checkpoint import open_network
+    from ..run.checkpoint_writer import target
 
     known = architecture_of(args)
     spec = known.spec
     if args.dry_run:
         checkpoints = [open_network(path, spec) for path in (args.first, args.second)]
+        target(args.out, checkpoints[1], [args.first, args.second])
         _print_plan(spec, checkpoints, args)
         return
     with progress() as show:

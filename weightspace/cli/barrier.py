@@ -29,7 +29,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     add_data(parser)
     parser.add_argument("--element", type=Path, metavar="FILE", help="a saved alignment of B to compare with")
     parser.add_argument("--points", type=count, default=21, metavar="N", help="places on the way, odd (default: 21)")
-    parser.add_argument("--restarts", type=natural, default=0, metavar="N", help="random starts besides the usual four")
+    parser.add_argument(
+        "--restarts", type=natural, default=0, metavar="N", help="random starts besides the usual three"
+    )
 
 
 def _run(args: argparse.Namespace, _: list[str]) -> None:

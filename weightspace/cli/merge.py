@@ -59,7 +59,8 @@ def _run(args: argparse.Namespace, _: list[str]) -> None:
 
     known = None if recipe.as_stored else architecture_of(_named(recipe))
     sources = open_sources(recipe, None if known is None else known.spec)
-    target(recipe.output, sources.base, [source.model for source in recipe.models])
+    inputs = [path for source in recipe.models for path in (source.model, source.element) if path is not None]
+    target(recipe.output, sources.base, inputs)
     if args.dry_run:
         _print_plan(recipe, sources)
         return

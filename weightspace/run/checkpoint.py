@@ -3,6 +3,7 @@
 For shards and their index see :mod:`weightspace.run.shards`.
 """
 
+import io
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -286,13 +287,24 @@ def _read(place: Place, dtype: torch.dtype, starts: Sequence[int], length: int) 
         with place.file.open("rb", buffering=0) as file:
             for start, span in zip(starts, value.view(torch.uint8).numpy(), strict=True):
                 file.seek(place.start + start * dtype.itemsize)
-                if file.readinto(span.data) != length * dtype.itemsize:
+                if not _fill(file, memoryview(span)):
                     raise ConfigError(
                         f"{place.file} has become shorter while it was read. Write it again, then run this again."
                     )
     except OSError as error:
         raise ConfigError(f"cannot read {place.file}: {error.strerror}. Check the file and run again.") from error
     return value
+
+
+def _fill(file: io.RawIOBase, buffer: memoryview) -> bool:
+    """Whether the file has as many bytes more; one call of the system reads at most two gibibytes."""
+    done = 0
+    while done < len(buffer):
+        count = file.readinto(buffer[done:])
+        if not count:
+            return False
+        done += count
+    return True
 
 
 @contextmanager

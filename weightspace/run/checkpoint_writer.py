@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from .._errors import ConfigError, SpecMismatch
-from . import record
+from . import record, shards
 from .checkpoint import DTYPES, PIECE, Checkpoint, Part, is_finite, size
 
 _WORDS = {dtype: word for word, dtype in DTYPES.items()}
@@ -32,7 +32,7 @@ def target(out: Path, like: Checkpoint, inputs: list[Path]) -> Path:
         ConfigError: if the name does not say a format, an input would be replaced, or a folder is not empty.
     """
     for path in inputs:
-        if path.resolve() == out.resolve():
+        if out.resolve() in _files(path):
             raise ConfigError(f"the result would replace its input {path}. Choose another --out.")
     if out.suffix in (".safetensors", ".pt", ".pth"):
         if out.is_dir():
@@ -43,6 +43,15 @@ def target(out: Path, like: Checkpoint, inputs: list[Path]) -> Path:
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise ConfigError(f"--out {out} is there already. Remove it, or choose another folder for the shards.")
     return out
+
+
+def _files(network: Path) -> set[Path]:
+    """The file itself, or folder, index and shards."""
+    index = shards.index_in(network) if network.is_dir() else network
+    if index is None or not shards.is_index(index):
+        return {network.resolve()}
+    parts = [index.parent / file for file in set(shards.read_index(index).values())]
+    return {path.resolve() for path in (network, index, *parts)}
 
 
 def write_like(

@@ -195,8 +195,7 @@ def methods(
         return found
     if not has_features(spec, module):
         return (*found, repaired(weights, spec, module, batches))
-    inputs = [batch[0] if isinstance(batch, tuple) else batch for batch in batches]
-    features = Method("features", lambda a, b: act(match_activations(a, b, spec, module, inputs), b, spec))
+    features = Method("features", lambda a, b: act(match_activations(a, b, spec, module, batches), b, spec))
     return (
         *found,
         repaired(weights, spec, module, batches),
