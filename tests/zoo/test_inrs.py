@@ -67,7 +67,7 @@ def whole(tmp_path_factory):
 def test_a_fit_reaches_its_digit_and_more_steps_come_closer():
     image = (load_images("digits").train_x[:2].view(2, 8, 8) + 1) / 2
     psnr = []
-    for steps in (0, 40, 200):
+    for steps in (0, 40, 300):
         weights = fit_inrs([1, 2], SirenTarget(), image, steps=steps, learning_rate=1e-3)
         params = views(weights, SirenTarget().shapes())
         shown = stacked_siren(params, pixel_grid(8)).view(2, 8, 8)
@@ -133,6 +133,12 @@ def test_networks_start_from_weights_of_their_own(whole):
     assert np.abs(start.initial_weights(seed)[:96]).max() == pytest.approx((6 / 2) ** 0.5 / 30, rel=0.1)
     assert np.abs(other.initial_weights(seed)[:96]).max() == pytest.approx(1 / 2, rel=0.1)
     assert len(target.initial_weights(seed)) == 1185
+
+
+def test_hidden_neurons_start_without_biases():
+    drawn = torch.from_numpy(SirenTarget().initial_weights(np.random.SeedSequence(0))).unsqueeze(0)
+    empty = [name for name, value in views(drawn, SirenTarget().shapes()).items() if not value.any()]
+    assert empty == ["layers.0.bias", "layers.1.bias"]
 
 
 def test_made_twice_or_in_pieces_the_bytes_are_the_same(whole, tmp_path):

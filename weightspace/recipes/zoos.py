@@ -57,7 +57,7 @@ def inr_mnist() -> InrZooConfig:
 
 def inr_digits() -> InrZooConfig:
     """200 of the embedded 8x8 digits as SIRENs, about 25 dB; made in seconds."""
-    return InrZooConfig(images="digits", num=200, steps=140, learning_rate=1e-3)
+    return InrZooConfig(images="digits", num=200, steps=220, learning_rate=1e-3)
 
 
 def mlp512_mnist_relu() -> SeedZooConfig:

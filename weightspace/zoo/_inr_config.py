@@ -23,9 +23,9 @@ class InrZooConfig(BaseModel):
     images: ImageSet = Field(default="mnist", description="Image set the networks are fitted to.")
     target: SirenTarget = Field(default=SirenTarget(), description="Architecture and initialization.")
     num: int = Field(default=1000, ge=1, description="Images, one network each.")
-    steps: int = Field(default=3400, ge=1, description="Steps of Adam, each on a quarter of the pixels.")
+    steps: int = Field(default=3000, ge=1, description="Steps of Adam, each on a quarter of the pixels.")
     # A step of Adam is at most a few learning rates: below this bound no fit can diverge.
-    learning_rate: float = Field(default=2e-4, gt=0, le=0.1, description="Of Adam.")
+    learning_rate: float = Field(default=4e-4, gt=0, le=0.1, description="Of Adam.")
     seed: int = Field(default=0, ge=0, description="Seed of everything random in the zoo.")
     shard: int = Field(default=100, ge=1, description="Networks per shard: the unit that is written and resumed.")
 

@@ -82,9 +82,10 @@ class SirenTarget(BaseModel):
         return out
 
     def initial_weights(self, seed: np.random.SeedSequence) -> Float[np.ndarray, " w"]:
-        """Initial parameters, one after the other; weights and biases of a layer are uniform with one bound.
+        """Initial parameters, one after the other; weights are uniform, with a bound for each layer.
 
-        Hidden layers of fan-in n: sqrt(6/n)/omega, arXiv:2006.09661; the output layer: 1/sqrt(n), torch's default.
+        Hidden layers of fan-in n: sqrt(6/n)/omega, arXiv:2006.09661, and no biases, as the INRs of arXiv:2301.12780;
+        the output layer: 1/sqrt(n) for weights and bias, torch's default.
         """
         rng = np.random.Generator(np.random.PCG64(seed))
         draws = []
@@ -92,7 +93,8 @@ class SirenTarget(BaseModel):
             bound = 1 / math.sqrt(fan_in) if index == 2 else math.sqrt(6 / fan_in) / self.omega
             if index == 0 and self.init == "sitzmann":
                 bound = 1 / fan_in
-            draws.append(rng.uniform(-bound, bound, (fan_in + 1) * size))
+            draws.append(rng.uniform(-bound, bound, fan_in * size))
+            draws.append(rng.uniform(-bound, bound, size) if index == 2 else np.zeros(size))
         return np.concatenate(draws)
 
 
