@@ -215,11 +215,15 @@ def _same_number(a: Mapping[str, Tensor], b: Mapping[str, Tensor], spec: Symmetr
 
 def _balanced(params: Mapping[str, Tensor], spec: SymmetrySpec, single: bool) -> tuple[Params, Element]:
     """Stacked float64 networks in the balanced gauge, and the element that leads there."""
-    wide = {name: params[name].detach().cpu() for name in spec.axes}
-    wide = {name: value.double() if value.is_floating_point() else value for name, value in wide.items()}
-    if single:
-        wide = {name: value.unsqueeze(0) for name, value in wide.items()}
+    wide = _stacked(params, spec, single)
     if not any(space.scale in ("positive", "nonzero") for space in spec.free):
         return wide, identities(spec, len(next(iter(wide.values()))))
     moved, element, _ = canonicalize(wide, spec, scale="balanced", permute=False)
     return moved, element
+
+
+def _stacked(params: Mapping[str, Tensor], spec: SymmetrySpec, single: bool) -> Params:
+    """Float64 networks in the order of the spec, stacked."""
+    wide = {name: params[name].detach().cpu() for name in spec.axes}
+    wide = {name: value.double() if value.is_floating_point() else value for name, value in wide.items()}
+    return {name: value.unsqueeze(0) for name, value in wide.items()} if single else wide

@@ -11,7 +11,7 @@ from torch import Tensor
 from .._types import Params
 from ..gauge import Element, compose
 from ..spec import SymmetrySpec
-from ._align import _same_number
+from ._align import _same_number, _stacked
 from ._carriers import Family
 from ._costs import Choice, pair_costs, products
 from ._descent import changes, element_of, move, problem, with_inside
@@ -68,13 +68,6 @@ def linear_assignment(
     if single:
         return Element(*({name: value[0] for name, value in of.items()} for of in (element.perm, element.scale)))
     return element
-
-
-def _stacked(params: Mapping[str, Tensor], spec: SymmetrySpec, single: bool) -> Params:
-    """Float64 networks in the order of the spec, stacked."""
-    wide = {name: params[name].detach().cpu() for name in spec.axes}
-    wide = {name: value.double() if value.is_floating_point() else value for name, value in wide.items()}
-    return {name: value.unsqueeze(0) for name, value in wide.items()} if single else wide
 
 
 def _step(left: Params, right: Params, spec: SymmetrySpec, family: Family) -> Element:
