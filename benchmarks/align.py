@@ -28,7 +28,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 import weightspace as ws
-from weightspace.align import align
+from weightspace.alignment import align
 
 Params = dict[str, Tensor]
 WIDTHS = (32, 64, 128, 256, 512, 1024)

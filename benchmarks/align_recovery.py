@@ -25,10 +25,10 @@ from rich.progress import track
 from torch import Tensor, nn
 
 import weightspace as ws
-from weightspace.align import align
-from weightspace.align._align import _balanced
-from weightspace.align._descent import _State, descend, problem
-from weightspace.align._starts import identities
+from weightspace.alignment import align
+from weightspace.alignment._align import _balanced
+from weightspace.alignment._descent import _State, descend, problem
+from weightspace.alignment._starts import identities
 from weightspace.gauge import Element, stack
 
 NOISE = (0.0, 0.01, 0.03, 0.1, 0.3)

@@ -23,8 +23,8 @@ from _timing import environment, keep_freed_memory, print_table
 from rich.progress import track
 
 import weightspace as ws
-from weightspace.align import Barrier, classification, match_activations, without_scales
-from weightspace.run.record import write_text
+from weightspace.alignment import Barrier, classification, match_activations, without_scales
+from weightspace.files.atomic import write_text
 from weightspace.tasks import Barriers, Method, PairBarrier, barriers, methods, repaired
 
 CONTROLS = {"weights": "permutations", "features": "features, permutations"}

@@ -33,8 +33,8 @@ from torch import Tensor
 from torch.func import functional_call
 
 import weightspace as ws
-from weightspace.align import Merged, classification, merge, repair
-from weightspace.run.record import write_text
+from weightspace.alignment import Merged, classification, merge, repair
+from weightspace.files.atomic import write_text
 
 Params = dict[str, Tensor]
 Score = tuple[float, float]

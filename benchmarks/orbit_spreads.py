@@ -22,7 +22,7 @@ from _timing import print_table
 from rich.progress import track
 
 import weightspace as ws
-from weightspace.align import align, linear_assignment
+from weightspace.alignment import align, linear_assignment
 from weightspace.tasks.orbit_curves import orbit_pairs, same_places
 
 PUBLISHED = {

@@ -26,7 +26,7 @@ from _timing import environment, print_table
 from safetensors.torch import save_file
 
 import weightspace as ws
-from weightspace.run.elements import save_element
+from weightspace.files.elements import save_element
 
 SIDE = 2048
 """Neurons of a layer: a tensor is 8.4 MB in half precision."""
@@ -48,7 +48,7 @@ if sys.argv[3] == "streamed":
     assert main(["merge", sys.argv[2], "--out", sys.argv[4]]) == 0
 else:
     from pathlib import Path
-    from weightspace.run.checkpoint import open_checkpoint
+    from weightspace.files.checkpoint import open_checkpoint
     kept = [open_checkpoint(Path(path)).load() for path in sys.argv[4:]]
 print("measured", peak() - before, time.perf_counter() - began)
 """

@@ -20,8 +20,9 @@ from ._errors import WeightSpaceError as WeightSpaceError
 from ._errors import ZooError as ZooError
 
 if TYPE_CHECKING:
-    from . import align as align
+    from . import alignment as alignment
     from . import audit as audit
+    from . import files as files
     from . import gauge as gauge
     from . import nn as nn
     from . import recipes as recipes
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from . import testing as testing
     from . import view as view
     from . import zoo as zoo
+    from .alignment import align as align
     from .gauge import Element as Element
     from .gauge import act as act
     from .gauge import compose as compose
@@ -47,10 +49,11 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_LAYERS = ("align", "audit", "gauge", "nn", "recipes", "run", "spec", "tasks", "testing", "view", "zoo")
+_LAYERS = ("alignment", "audit", "files", "gauge", "nn", "recipes", "run", "spec", "tasks", "testing", "view", "zoo")
 _HOME = {
     "Element": "gauge",
     "act": "gauge",
+    "align": "alignment",
     "compose": "gauge",
     "fingerprint": "gauge",
     "identity": "gauge",

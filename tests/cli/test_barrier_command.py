@@ -124,7 +124,7 @@ def test_images_come_in_the_size_and_colours_of_the_input(name: str, factory: st
     assert main(["barrier", *words, "--data", "sets", "--points", "3", "--out", "barrier"]) == 0
     net, example = getattr(classified_nets, factory)()
     images = load_images(name, folder / "sets", full_size=True, colour=factory == "colour")
-    measure = ws.align.classification(net, images.test_x.view(-1, *example.shape[1:]), images.test_y)
+    measure = ws.alignment.classification(net, images.test_x.view(-1, *example.shape[1:]), images.test_y)
     loss, accuracy = measure(load_file("p.safetensors"))
     assert curves(folder / "barrier")["naive"][0][1:] == pytest.approx((loss, accuracy), abs=1e-6)
 

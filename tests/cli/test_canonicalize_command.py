@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 import weightspace as ws
 from weightspace.cli import main
-from weightspace.run.elements import load_element
+from weightspace.files.elements import load_element
 
 SPEC = "in[3] fixed\nh0[5] positive\nout[2] fixed\n\n0.weight h0 in~\n0.bias h0\n2.weight out h0~\n2.bias out\n"
 NETS = """

@@ -252,7 +252,7 @@ def test_an_unreadable_recipe_is_refused(folder: Path, capsys: pytest.CaptureFix
 
 SLOW = """
 import sys, time
-from weightspace.run import checkpoint
+from weightspace.files import checkpoint
 read = checkpoint.Checkpoint.entries
 def slowly(*args):
     print("reading", flush=True)
@@ -296,7 +296,7 @@ if sys.argv[1] == "streamed":
     assert main(["merge", "c", "d", "e", "--method", "linear", "--out", "out"]) == 0
 else:
     from pathlib import Path
-    from weightspace.run.checkpoint import open_checkpoint
+    from weightspace.files.checkpoint import open_checkpoint
     kept = [value + 0 for value in open_checkpoint(Path("c")).load().values()]
 print(peak() - before)
 """

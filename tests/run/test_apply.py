@@ -8,6 +8,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from weightspace import ConfigError, SpecMismatch
+from weightspace.files import atomic
 from weightspace.run import apply, operator, record
 from weightspace.run import operator as operators
 from weightspace.zoo import MLP, Zoo
@@ -27,7 +28,7 @@ def write(path, params, metadata=None):
 
 def test_one_network_is_changed_as_the_operator_says(evaluated, network, tmp_path):
     rows = apply(evaluated, write(tmp_path / "a.safetensors", network), tmp_path / "b.safetensors")
-    got, _ = record.load_tensors(tmp_path / "b.safetensors")
+    got, _ = atomic.load_tensors(tmp_path / "b.safetensors")
     model = operator.load(evaluated / record.CHECKPOINT).module
     want = model({name: value[None] for name, value in network.items()})
     assert got.keys() == network.keys()
@@ -84,7 +85,7 @@ def test_a_folder_keeps_its_file_names_and_torch_files_stay_torch_files(evaluate
     rows = apply(evaluated, tmp_path / "in", tmp_path / "out")
     assert [row.out for row in rows] == [str(tmp_path / "out" / name) for name in ("a.safetensors", "b.pt", "c.pth")]
     saved = torch.load(tmp_path / "out" / "b.pt", weights_only=True)
-    want, _ = record.load_tensors(tmp_path / "out" / "a.safetensors")
+    want, _ = atomic.load_tensors(tmp_path / "out" / "a.safetensors")
     torch.testing.assert_close(saved, want, atol=1e-6, rtol=1e-5)
     assert rows[0].accuracy_after == rows[1].accuracy_after
 
@@ -141,7 +142,7 @@ def test_a_corrupt_operator_is_named(run_dir, network, tmp_path):
     with pytest.raises(ConfigError, match=r"checkpoint\.safetensors is not a readable"):
         apply(run_dir, path, tmp_path / "b.safetensors")
     tensors, metadata = {"x": torch.zeros(1)}, {"format": "weightspace-operator-1"}
-    record.save_tensors(checkpoint, tensors, metadata)
+    atomic.save_tensors(checkpoint, tensors, metadata)
     with pytest.raises(ConfigError, match="is damaged or was written by another version"):
         apply(run_dir, path, tmp_path / "b.safetensors")
     checkpoint.unlink()
@@ -175,8 +176,8 @@ def test_results_never_replace_their_input_and_go_where_they_can(evaluated, netw
 
 
 def test_an_operator_for_images_that_are_not_here_works_without_accuracies(run_dir, network, tmp_path):
-    tensors, metadata = record.load_tensors(run_dir / record.CHECKPOINT)
-    record.save_tensors(run_dir / record.CHECKPOINT, tensors, metadata | {"images": "cifar10"})
+    tensors, metadata = atomic.load_tensors(run_dir / record.CHECKPOINT)
+    atomic.save_tensors(run_dir / record.CHECKPOINT, tensors, metadata | {"images": "cifar10"})
     path = write(tmp_path / "a.safetensors", network)
     (row,) = apply(run_dir, path, tmp_path / "b.safetensors")
     assert row.accuracy_before is row.accuracy_after is None

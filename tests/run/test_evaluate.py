@@ -8,6 +8,7 @@ import pytest
 from tiny_runs import tiny_run, tiny_zoo
 
 from weightspace import ConfigError
+from weightspace.files import atomic
 from weightspace.run import evaluate, record, train
 from weightspace.run.config import CrossEntropy, Distill, ZooRef, from_yaml, to_yaml
 from weightspace.run.evaluate import PRUNED
@@ -82,11 +83,11 @@ def test_an_interrupted_evaluation_says_not_run_and_continues(run_dir):
 
 
 def test_rows_of_an_operator_trained_further_are_computed_again(run_dir):
-    other, _ = record.load_tensors(run_dir / "broken" / record.CHECKPOINT)
-    _, metadata = record.load_tensors(run_dir / record.CHECKPOINT)
+    other, _ = atomic.load_tensors(run_dir / "broken" / record.CHECKPOINT)
+    _, metadata = atomic.load_tensors(run_dir / record.CHECKPOINT)
     kept = (run_dir / "cells" / "sgd-1.json").stat().st_mtime_ns
     before = (run_dir / "cells" / "ours.json").read_text()
-    record.save_tensors(run_dir / record.CHECKPOINT, other, metadata)
+    atomic.save_tensors(run_dir / record.CHECKPOINT, other, metadata)
     evaluate(run_dir)
     assert (run_dir / "cells" / "ours.json").read_text() != before
     assert (run_dir / "cells" / "sgd-1.json").stat().st_mtime_ns == kept
@@ -154,7 +155,7 @@ def test_learning_rates_at_the_edge_of_their_grid_are_recorded_and_shown(evaluat
 def test_rates_that_diverge_are_dropped(run_dir):
     config = from_yaml(run_dir / record.CONFIG)
     changed = config.evaluate.model_copy(update={"sgd_epochs": (2,), "sgd_learning_rates": (1e6, 0.1, 0.03)})
-    record.write_text(run_dir / record.CONFIG, to_yaml(config.model_copy(update={"evaluate": changed})))
+    atomic.write_text(run_dir / record.CONFIG, to_yaml(config.model_copy(update={"evaluate": changed})))
     evaluate(run_dir, only=("sgd-2",))
     detail = rows(run_dir)["sgd-2"]["detail"]
     assert detail["tried"]["1e+06"] is None
@@ -185,7 +186,7 @@ def test_adam_at_the_operators_seconds_is_computed_again_when_the_operator_is_ti
 def test_rows_are_stale_when_the_settings_they_depend_on_change(run_dir, part, changes, stale):
     config = from_yaml(run_dir / record.CONFIG)
     changed = {part: getattr(config, part).model_copy(update=changes)}
-    record.write_text(run_dir / record.CONFIG, to_yaml(config.model_copy(update=changed)))
+    atomic.write_text(run_dir / record.CONFIG, to_yaml(config.model_copy(update=changed)))
     evaluate(run_dir, only=("input",))
     missing = {name for name, row in rows(run_dir).items() if row["status"] == "not run"}
     assert missing == stale - {"input"}
@@ -198,7 +199,7 @@ def test_rows_are_stale_when_the_zoo_holds_other_networks_and_fresh_when_it_only
     make_zoo(tiny_zoo().model_copy(update={"seed": 1}), other)
     for place, missing in ((moved, set()), (other, set(METHODS) - {"input"})):
         changed = config.model_copy(update={"zoo": ZooRef(path=str(place))})
-        record.write_text(run_dir / record.CONFIG, to_yaml(changed))
+        atomic.write_text(run_dir / record.CONFIG, to_yaml(changed))
         # A run that remembers its zoo would refuse the other one.
         (run_dir / "zoo-fingerprint.json").unlink(missing_ok=True)
         evaluate(run_dir, only=("input",))

@@ -5,7 +5,8 @@ import torch
 from safetensors.torch import save_file
 
 from weightspace import ConfigError, SpecMismatch
-from weightspace.run import FinetuneConfig, finetune_folder, record
+from weightspace.files import atomic
+from weightspace.run import FinetuneConfig, finetune_folder
 from weightspace.zoo import MLP, Zoo
 from weightspace.zoo._claim import locked
 
@@ -32,7 +33,7 @@ def test_all_networks_improve_and_keep_their_names_and_metadata(folder, tmp_path
     rows = finetune_folder(folder, tmp_path / "out", SETTINGS)
     assert [row.name for row in rows] == [f"{index}.safetensors" for index in range(7)]
     assert sum(row.loss_before for row in rows) > sum(row.loss_after for row in rows)
-    assert record.load_tensors(tmp_path / "out" / "3.safetensors")[1] == {"number": "3", "activation": "tanh"}
+    assert atomic.load_tensors(tmp_path / "out" / "3.safetensors")[1] == {"number": "3", "activation": "tanh"}
 
 
 def test_an_interrupted_call_continues_and_ends_in_the_same_files(folder, tmp_path):
@@ -97,7 +98,7 @@ def test_a_refused_call_leaves_no_folder_and_a_claimed_one_without_results_is_fr
         finetune_folder(folder, tmp_path / "out", SETTINGS)
     assert not (tmp_path / "out").exists()
     (folder / "6.safetensors").unlink()
-    record.write_json(tmp_path / "out" / "finetune.json", {"settings": {}, "networks": []})
+    atomic.write_json(tmp_path / "out" / "finetune.json", {"settings": {}, "networks": []})
     with locked(tmp_path / "out", "fine-tuning", ConfigError), pytest.raises(ConfigError, match="another process is"):
         finetune_folder(folder, tmp_path / "out", SETTINGS)
     assert len(finetune_folder(folder, tmp_path / "out", SETTINGS)) == 6

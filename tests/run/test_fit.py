@@ -11,6 +11,7 @@ import torch
 from tiny_runs import tiny_run, tiny_zoo
 
 from weightspace import ConfigError, ZooError
+from weightspace.files import atomic
 from weightspace.run import from_yaml, record, to_yaml, train
 from weightspace.run.config import CrossEntropy, FilterConfig, TrainConfig, ZooRef
 from weightspace.run.draws import draw_images, draw_networks, learning_rate
@@ -22,7 +23,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     found = {}
     for model in ("", "broken"):
         for name in (record.CHECKPOINT, record.RESUME):
-            tensors, _ = record.load_tensors(folder / model / name)
+            tensors, _ = atomic.load_tensors(folder / model / name)
             found |= {f"{model}/{name}/{key}": value for key, value in tensors.items()}
     return found
 
@@ -88,7 +89,7 @@ def test_interrupt_finishes_the_step_and_the_same_call_continues(zoo_dir, whole,
 
     with pytest.raises(KeyboardInterrupt):
         train(config, tmp_path, progress=progress)
-    _, metadata = record.load_tensors(tmp_path / record.RESUME)
+    _, metadata = atomic.load_tensors(tmp_path / record.RESUME)
     assert json.loads(metadata["state"])["step"] == 5
     assert signal.getsignal(signal.SIGINT) is before
     train(config, tmp_path)
@@ -112,7 +113,7 @@ def test_the_folder_says_what_was_run(whole):
 
 
 def test_the_saved_weights_are_those_with_the_lowest_validation_loss(whole):
-    _, metadata = record.load_tensors(whole / record.RESUME)
+    _, metadata = atomic.load_tensors(whole / record.RESUME)
     state = json.loads(metadata["state"])
     losses = {line["step"]: line["val_loss"] for line in curves(whole) if line["model"] == "ours"}
     assert state["best_loss"] == min(losses.values())
@@ -143,7 +144,7 @@ def test_every_process_that_continues_a_run_is_noted(zoo_dir, tmp_path):
 
 def test_a_folder_without_a_checkpoint_may_be_claimed_by_another_run(zoo_dir, tmp_path):
     (tmp_path / record.CONFIG).write_text(to_yaml(tiny_run(zoo_dir, steps=500)))
-    record.write_json(tmp_path / record.ENVIRONMENT, {"command": "old"})
+    atomic.write_json(tmp_path / record.ENVIRONMENT, {"command": "old"})
     train(tiny_run(zoo_dir), tmp_path)
     assert from_yaml(tmp_path / record.CONFIG) == tiny_run(zoo_dir)
     assert "old" not in (tmp_path / record.ENVIRONMENT).read_text()

@@ -8,26 +8,27 @@ import torch
 from tiny_runs import tiny_run
 
 from weightspace import ConfigError
+from weightspace.files import atomic
 from weightspace.run import from_yaml, parse_run, record, to_yaml
 from weightspace.run.config import Distill, Run
 
 
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
-    record.write_text(tmp_path / "a.json", "old")
+    atomic.write_text(tmp_path / "a.json", "old")
 
     def full(_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(ConfigError, match=r"cannot write .*a\.json: No space left on device"):
-        record.write_text(tmp_path / "a.json", "new")
+        atomic.write_text(tmp_path / "a.json", "new")
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.json", "old")]
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot write"):
-        record.write_text(tmp_path / "file" / "a.json", "new")
+        atomic.write_text(tmp_path / "file" / "a.json", "new")
 
 
 def test_a_cut_line_of_metrics_is_dropped(tmp_path):
@@ -71,8 +72,8 @@ def test_the_same_tensors_and_metadata_give_the_same_bytes(tmp_path):
     tensors = {"b": torch.arange(3.0), "a": torch.zeros(2, 2, dtype=torch.bfloat16)}
     metadata = {name: name * 3 for name in "hgfedcba"} | {"name": "\u00e4"}
     for name in range(12):
-        record.save_tensors(tmp_path / f"{name}", tensors, metadata)
+        atomic.save_tensors(tmp_path / f"{name}", tensors, metadata)
     assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
-    got, said = record.load_tensors(tmp_path / "0")
+    got, said = atomic.load_tensors(tmp_path / "0")
     assert said == metadata
     assert all(torch.equal(got[name], value) for name, value in tensors.items())

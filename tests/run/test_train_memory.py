@@ -10,6 +10,7 @@ from tiny_runs import tiny_run
 
 from weightspace import ConfigError
 from weightspace.cli import main
+from weightspace.files import atomic
 from weightspace.nn import EquivariantOperator
 from weightspace.run import from_yaml, operator, parse_run, record, train
 from weightspace.run.config import OperatorConfig, Run
@@ -29,7 +30,7 @@ def small(zoo: Path, micro_batch: int | None = None, recompute: bool = False, **
 def weights(folder: Path, file: str = record.RESUME) -> dict[str, torch.Tensor]:
     found = {}
     for model in MODELS:
-        tensors, _ = record.load_tensors(model_folder(folder, model) / file)
+        tensors, _ = atomic.load_tensors(model_folder(folder, model) / file)
         found |= {f"{model}/{name}": value for name, value in tensors.items() if name != "generator"}
     return found
 
@@ -177,7 +178,7 @@ def test_files_of_operators_say_nothing_of_the_options(name, tmp_path):
     loaded = operator.load(path)
     again = tmp_path / "again.safetensors"
     operator.save(again, loaded.module.state_dict(), loaded.config, False, loaded.spec, loaded.about)
-    (got, about), (want, before) = record.load_tensors(again), record.load_tensors(path)
+    (got, about), (want, before) = atomic.load_tensors(again), atomic.load_tensors(path)
     assert about == before
     assert got.keys() == want.keys()
     assert all(torch.equal(got[key], want[key]) for key in want)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import weightspace as ws
-from weightspace.align import classification
+from weightspace.alignment import classification
 from weightspace.run import barriers as files
 from weightspace.tasks import Barriers, Method, barriers, methods
 

@@ -114,8 +114,8 @@ def _example(text: str) -> "Tensor":
 
 
 def read_params(path: Path, spec: "SymmetrySpec") -> "dict[str, Tensor]":
-    """The parameters of a network file under the names of the spec; see :func:`weightspace.run.networks.read_any`."""
-    from ..run.networks import read_any
+    """The parameters of a network file under the names of the spec; see :func:`weightspace.files.networks.read_any`."""
+    from ..files.networks import read_any
 
     return read_any(path, spec).params
 

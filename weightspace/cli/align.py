@@ -10,7 +10,7 @@ from ._console import megabytes, print_table, progress, say
 from ._verb import Verb
 
 if TYPE_CHECKING:
-    from ..run.checkpoint import Checkpoint
+    from ..files.checkpoint import Checkpoint
     from ..spec import SymmetrySpec
 
 _FILE = "a .safetensors, .pt or .pth file, or a folder of shards with model.safetensors.index.json"
@@ -32,9 +32,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _align(args: argparse.Namespace, _: list[str]) -> None:
+    from ..files.checkpoint import open_network
+    from ..files.writer import target
     from ..run.alignment import align_files
-    from ..run.checkpoint import open_network
-    from ..run.checkpoint_writer import target
 
     known = architecture_of(args)
     spec = known.spec

@@ -27,9 +27,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace, _: list[str]) -> None:
-    from ..run import record
+    from ..files import atomic
+    from ..files.networks import find_networks
     from ..run.dedupe import dedupe
-    from ..run.networks import find_networks
 
     if args.out.suffix != ".csv":
         raise ConfigError(f"--out {args.out} is not a .csv file. Type e.g. --out groups.csv")
@@ -38,7 +38,7 @@ def _run(args: argparse.Namespace, _: list[str]) -> None:
     with progress() as show:
         members = dedupe(files, lambda file: read_params(file, spec), spec, cache, show)
     number = {first: place for place, first in enumerate(dict.fromkeys(member.first for member in members), 1)}
-    record.write_text(args.out, _table(members, number))
+    atomic.write_text(args.out, _table(members, number))
     _show(members, number)
     say(f"table: {args.out}")
 

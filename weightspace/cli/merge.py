@@ -54,7 +54,7 @@ def _run(args: argparse.Namespace, _: list[str]) -> None:
     recipe = _recipe(args)
     if recipe.output is None:
         raise ConfigError("the result has no place to go. Add --out merged.safetensors, or 'output:' to the recipe")
-    from ..run.checkpoint_writer import target
+    from ..files.writer import target
     from ..run.merging import merge_linear, open_sources
 
     known = None if recipe.as_stored else architecture_of(_named(recipe))

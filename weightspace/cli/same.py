@@ -25,8 +25,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace, _: list[str]) -> None:
+    from ..files import elements
     from ..gauge import same
-    from ..run import elements
 
     if args.out is not None:
         elements.check_name(args.out)

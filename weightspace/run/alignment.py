@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from .._errors import ConfigError, SpecMismatch
 from .._types import Params
-from ..align import Alignment, align
+from ..alignment import Alignment, align
+from ..files.checkpoint import PIECE, Checkpoint, open_network
+from ..files.elements import check_name, load_element, save_element
+from ..files.writer import Progress, target, write_like
 from ..gauge import Element, act_rows, compose, inverse
 from ..spec import SymmetrySpec, num_parameters
-from .checkpoint import PIECE, Checkpoint, open_network
-from .checkpoint_writer import Progress, target, write_like
-from .elements import check_name, load_element, save_element
 from .working import Example, bench, in_type, widest
 
 
@@ -53,7 +53,7 @@ def align_files(
     """The second network written anew where it is nearest to the first: names, number types, metadata stay.
 
     Args:
-        first: File to align to; see :func:`weightspace.run.checkpoint.open_checkpoint`.
+        first: File to align to; see :func:`weightspace.files.checkpoint.open_checkpoint`.
         second: File of the network to move.
         spec: The symmetry of both.
         out: File, or folder for shards like those of the second network.
@@ -160,7 +160,7 @@ def load_composed(paths: Sequence[Path]) -> tuple[Element, SymmetrySpec]:
 
 
 def load_single(path: Path) -> tuple[Element, SymmetrySpec]:
-    """:func:`weightspace.run.elements.load_element` for a file of one element, not of a batch.
+    """:func:`weightspace.files.elements.load_element` for a file of one element, not of a batch.
 
     Raises:
         ConfigError: if the file cannot be read or holds several.

@@ -9,9 +9,10 @@ import torch
 
 from .._errors import ConfigError
 from .._types import Params
+from ..files import networks
 from ..tasks import num_networks, score
 from ..zoo import Images, load_images, stacked_mlp
-from . import networks, operator
+from . import operator
 from .material import Progress
 from .operator import run_operator
 

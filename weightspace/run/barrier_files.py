@@ -5,14 +5,14 @@ from pathlib import Path
 from torch import nn
 
 from .._errors import SpecMismatch
+from ..files.checkpoint import open_network
+from ..files.writer import Progress
 from ..gauge import act
 from ..spec import SymmetrySpec
 from ..tasks import Barriers, Method, barriers, methods
 from ..zoo import Images
 from .alignment import load_single
 from .barriers import write_barriers
-from .checkpoint import open_network
-from .checkpoint_writer import Progress
 from .working import Example, bench, in_type, widest
 
 

@@ -5,8 +5,8 @@ import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from ..files import atomic
 from ..tasks import Barriers
-from . import record
 from .plots import barrier_curves
 
 PAIRS = "barriers.csv"
@@ -27,10 +27,10 @@ def write_barriers(folder: Path, found: Barriers) -> list[Path]:
         for place, (t, loss) in enumerate(zip(row.curve.t.tolist(), row.curve.loss.tolist(), strict=True))
     ]
     if folder.is_dir():
-        record.remove_leftovers(folder)
-    record.write_text(folder / PAIRS, _csv(list(rows[0]), (row.values() for row in rows)))
-    record.write_text(folder / CURVES, _csv(["pair", "method", "t", "loss", "accuracy"], places))
-    record.write_text(folder / FIGURE, barrier_curves(found))
+        atomic.remove_leftovers(folder)
+    atomic.write_text(folder / PAIRS, _csv(list(rows[0]), (row.values() for row in rows)))
+    atomic.write_text(folder / CURVES, _csv(["pair", "method", "t", "loss", "accuracy"], places))
+    atomic.write_text(folder / FIGURE, barrier_curves(found))
     return [folder / name for name in (PAIRS, CURVES, FIGURE)]
 
 

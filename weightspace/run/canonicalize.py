@@ -11,11 +11,11 @@ import torch
 
 from .._errors import ConfigError, SpecMismatch
 from .._types import Params
+from ..files import atomic, elements, networks
+from ..files.shards import is_index
 from ..gauge import act, canonicalize
 from ..spec import SymmetrySpec
-from . import elements, networks, record
 from .material import Progress
-from .shards import is_index
 
 TABLE = "canonicalize.csv"
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -99,7 +99,7 @@ def canonicalize_files(
         if progress is not None:
             progress(done + 1, len(files), "canonicalizing")
     if source.is_dir() and not is_index(files[0]):
-        record.write_text(out / TABLE, _csv(rows))
+        atomic.write_text(out / TABLE, _csv(rows))
     return rows
 
 

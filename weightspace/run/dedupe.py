@@ -20,10 +20,10 @@ from torch import Tensor
 
 from .._errors import ConfigError, SpecMismatch
 from .._types import Params
+from ..files import atomic
 from ..gauge import KIND, LIMIT, fingerprints, groups, same_pairs
 from ..spec import SymmetrySpec, to_text
 from ..zoo._pool import workers
-from . import record
 
 Read = Callable[[Path], Params]
 T = TypeVar("T")
@@ -131,7 +131,7 @@ class _Vectors:
     def _load(self) -> dict[str, Tensor]:
         # What cannot be read is worked out again: a cache holds nothing of its own.
         with suppress(ConfigError, KeyError, ValueError):
-            tensors, about = record.load_tensors(self._cache)
+            tensors, about = atomic.load_tensors(self._cache)
             if about.get("about") == self._about:
                 return dict(zip(json.loads(about["files"]), tensors["vectors"], strict=True))
         return {}
@@ -139,7 +139,7 @@ class _Vectors:
     def _save(self) -> None:
         if self._known:
             about = {"about": self._about, "files": json.dumps(list(self._known))}
-            record.save_tensors(self._cache, {"vectors": torch.stack([*self._known.values()])}, about)
+            atomic.save_tensors(self._cache, {"vectors": torch.stack([*self._known.values()])}, about)
 
 
 def _key(file: Path) -> str:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, final
 
 from .._errors import ConfigError
+from ..files import atomic
 from ..spec import Axis, Joined, NeuronSpace, SymmetrySpec
-from . import record
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -86,7 +86,7 @@ def draw_spec(spec: SymmetrySpec, path: Path) -> None:
     with mpl.rc_context({"svg.hashsalt": "spec", "svg.fonttype": "none"}):
         dpi = min(130.0, _MOST_PIXELS / max(width, height))
         figure.savefig(picture, format=kind, dpi=dpi, metadata={"Date": None} if kind == "svg" else None)
-    record.write_bytes(path, picture.getvalue())
+    atomic.write_bytes(path, picture.getvalue())
 
 
 def check_picture(path: Path) -> None:

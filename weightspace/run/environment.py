@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from ..files import atomic
 from . import record
 
 _PACKAGES = ("weightspace", "torch", "numpy", "safetensors", "pydantic", "lightning-fabric", "pyarrow")
@@ -29,9 +30,9 @@ def add_process(folder: Path, *, first: bool = False) -> None:
     path = folder / record.ENVIRONMENT
     now = environment()
     if not first and path.is_file():
-        begun = record.read_json(path)
+        begun = atomic.read_json(path)
         now = begun | {"continued": [*begun.get("continued", []), now]}
-    record.write_json(path, now)
+    atomic.write_json(path, now)
 
 
 def environment() -> dict[str, Any]:

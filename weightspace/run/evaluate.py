@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .._errors import ConfigError
 from .._types import Params
+from ..files import atomic
 from ..tasks import (
     agreement_counts,
     calibrated_loss,
@@ -76,7 +77,7 @@ def evaluate(
     rows = methods(config)
     wanted = _check_names(only, [row.name for row in rows])
     material = load_material(config, folder, data_dir=data_dir, progress=progress)
-    record.remove_leftovers(folder / "cells")
+    atomic.remove_leftovers(folder / "cells")
     table = _Table(config, folder, material, rows, progress)
     results = table.write()
     for index, row in enumerate(rows):
@@ -122,12 +123,12 @@ class _Table:
         context = Context(self.config, self.folder, self.material, self.test, self._cell, self.progress)
         changed = row.change(context)
         cell = {"key": self._key(row), "method": row.name, "commit": self.commit, **self._numbers(changed)}
-        record.write_json(self._path(row.name), cell)
+        atomic.write_json(self._path(row.name), cell)
         return True
 
     def write(self) -> dict[str, Any]:
         """Write ``results.json`` and ``results.md`` from the cells that are there."""
-        made = record.read_json(self.folder / record.ENVIRONMENT)
+        made = atomic.read_json(self.folder / record.ENVIRONMENT)
         results = {
             "recipe": self.config.name,
             "activation": self.material.activation,
@@ -148,8 +149,8 @@ class _Table:
             "test_runs": self.groups.tolist(),
             "rows": [self._row(row) for row in self.rows],
         }
-        record.write_json(self.folder / record.RESULTS, results)
-        record.write_text(self.folder / record.TABLE, _page(results))
+        atomic.write_json(self.folder / record.RESULTS, results)
+        atomic.write_text(self.folder / record.TABLE, _page(results))
         return results
 
     def _numbers(self, changed: Changed) -> dict[str, Any]:
@@ -231,7 +232,7 @@ class _Table:
         path = self._path(name)
         if not path.is_file():
             return None
-        cell = record.read_json(path)
+        cell = atomic.read_json(path)
         row = next(row for row in self.rows if row.name == name)
         return cell if cell.get("key") == self._key(row) else None
 

@@ -9,11 +9,11 @@ from pydantic import Field
 
 from .._errors import ConfigError
 from .._types import Params
+from ..files import atomic, networks
 from ..tasks import score
 from ..zoo import Images, finetune, load_images, stacked_mlp
 from ..zoo._claim import first_difference, locked
 from ..zoo._targets import ActivationName
-from . import networks, record
 from .config import Frozen
 from .material import Progress
 from .tunable import Tunable, open_tunable
@@ -101,7 +101,7 @@ def finetune_folder(
         for number, where in enumerate(source.chunks(settings.chunk)):
             done = folder / _CHUNKS / f"{number:05d}.json"
             if done.is_file():
-                rows += [Finetuned(**row) for row in record.read_json(done)]
+                rows += [Finetuned(**row) for row in atomic.read_json(done)]
             else:
                 rows += _tune(source, where, settings, images, folder, done)
             if progress is not None:
@@ -137,7 +137,7 @@ def _tune(
             )
         )
     # Written last: a chunk counts once all its networks are there.
-    record.write_json(done, [row.to_json() for row in rows])
+    atomic.write_json(done, [row.to_json() for row in rows])
     return rows
 
 
@@ -151,7 +151,7 @@ def _check_same(folder: Path, wanted: Mapping[str, Any]) -> None:
     # Without a finished chunk nothing would be lost or mixed.
     if not (path.is_file() and any((folder / _CHUNKS).glob("*.json"))):
         return
-    before = record.read_json(path)
+    before = atomic.read_json(path)
     difference = first_difference(before["settings"], wanted["settings"])
     if difference is not None:
         raise ConfigError(
@@ -169,5 +169,5 @@ def _claim(folder: Path, wanted: Mapping[str, Any]) -> None:
     # Again: since the first look another process may have begun and ended here.
     _check_same(folder, wanted)
     for place in (folder, folder / _CHUNKS):
-        record.remove_leftovers(place)
-    record.write_json(folder / _SETTINGS, dict(wanted))
+        atomic.remove_leftovers(place)
+    atomic.write_json(folder / _SETTINGS, dict(wanted))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from .._errors import ConfigError
 from .._types import Params
+from ..files import atomic
 from ..nn import checkpointed
 from ..tasks import Objective, objective_values, score, select
 from . import operator, record
@@ -165,12 +166,12 @@ class Fit:
         }
         broken = self.name == "broken"
         operator.save(self.home / record.CHECKPOINT, self.best, self.config.model, broken, self.material.spec, about)
-        record.save_tensors(self.home / record.RESUME, tensors, {"state": json.dumps(asdict(self.state))})
+        atomic.save_tensors(self.home / record.RESUME, tensors, {"state": json.dumps(asdict(self.state))})
 
     def _restore(self) -> None:
         path = self.home / record.RESUME
         if path.exists():
-            tensors, metadata = record.load_tensors(path)
+            tensors, metadata = atomic.load_tensors(path)
             try:
                 self.state.__dict__.update(json.loads(metadata["state"]))
                 self.raw.load_state_dict(_part(tensors, "weights/"))

@@ -11,7 +11,8 @@ import yaml
 
 from .._errors import ConfigError, ZooError
 from .._types import Params
-from ..align import classification
+from ..alignment import classification
+from ..files import atomic
 from ..tasks.orbit_curves import Measure, OrbitCurves, image_error, one_by_one, orbit_curves, orbit_pairs
 from ..tasks.perturb import stream
 from ..zoo import Images, InrZooConfig, SeedZooConfig, Zoo, load_images, make_zoo
@@ -61,9 +62,9 @@ def interpolate(
     with locked(out, "interpolating", ConfigError):
         _check_same(out, config)
         for folder in (out, out / PANELS):
-            record.remove_leftovers(folder)
+            atomic.remove_leftovers(folder)
         begun = (out / record.CONFIG).is_file()
-        record.write_text(out / record.CONFIG, to_yaml(config))
+        atomic.write_text(out / record.CONFIG, to_yaml(config))
         environment.add_process(out, first=not begun)
         panels = []
         for place, panel in enumerate(config.panels):

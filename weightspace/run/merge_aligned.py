@@ -4,10 +4,10 @@ import math
 from pathlib import Path
 
 from .._types import Params
-from ..align import Merged, greedy_soup, merge, reestimate, repair
+from ..alignment import Merged, greedy_soup, merge, reestimate, repair
+from ..files.writer import Progress, write_like
 from ..spec import SymmetrySpec
 from ..zoo import Images
-from .checkpoint_writer import Progress, write_like
 from .merge_recipe import MergeRecipe
 from .merging import Sources
 from .working import Bench, in_type, widest
@@ -34,7 +34,7 @@ def merge_aligned(
         sources: The networks.
         recipe: Method, weights, starts and statistics.
         spec: The symmetry of all.
-        out: See :func:`weightspace.run.checkpoint_writer.target`.
+        out: See :func:`weightspace.files.checkpoint_writer.target`.
         bench: The module, for certificates, accuracies and statistics.
         images: Training images for features and statistics, the validation half for choosing and for the accuracies.
         progress: Called with networks done, networks in all, and a message.

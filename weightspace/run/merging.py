@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from .._errors import SpecMismatch
+from ..files.checkpoint import PIECE, Checkpoint, open_checkpoint, open_network, size
+from ..files.writer import Progress, write_like
 from ..gauge import Element
 from ..spec import SymmetrySpec
 from .alignment import load_single, moved_pieces, rows_at_once
-from .checkpoint import PIECE, Checkpoint, open_checkpoint, open_network, size
-from .checkpoint_writer import Progress, write_like
 from .merge_recipe import MergeRecipe
 
 _FIXED = 8 << 20
@@ -85,7 +85,7 @@ def merge_linear(sources: Sources, weights: Sequence[float], out: Path, progress
     Args:
         sources: The networks.
         weights: By network.
-        out: See :func:`weightspace.run.checkpoint_writer.target`.
+        out: See :func:`weightspace.files.checkpoint_writer.target`.
         progress: Called with tensors done, tensors in all, and a message.
 
     Raises:

@@ -12,6 +12,7 @@ from torch import nn
 
 from .._errors import ConfigError, SpecError
 from .._types import Params
+from ..files import atomic
 from ..nn import EquivariantOperator
 from ..spec import SymmetrySpec, parse, to_text
 from ..tasks import select
@@ -53,7 +54,7 @@ def save(
         "symmetry_broken": json.dumps(broken),
         "spec": to_text(spec),
     }
-    record.save_tensors(path, weights, metadata)
+    atomic.save_tensors(path, weights, metadata)
 
 
 def load(path: Path) -> Operator:
@@ -62,7 +63,7 @@ def load(path: Path) -> Operator:
     Raises:
         ConfigError: if the file is missing, corrupt or something else.
     """
-    weights, metadata = record.load_tensors(path)
+    weights, metadata = atomic.load_tensors(path)
     if metadata.get("format") != _FORMAT:
         raise ConfigError(
             f"{path} is a safetensors file but no operator of this library. Give a run folder, its "

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..files import atomic
 from . import record
 from .barriers import _csv
 from .environment import environment
@@ -34,10 +35,10 @@ def write_orbit_files(folder: Path, config: OrbitRun, panels: Sequence[PanelRows
     measured = panels[0].curves[config.methods[0]].accuracy is not None
     more = ["accuracy_mean", "accuracy_std"] if measured else []
     header = ["panel", "kind", "sigma", "method", "t", "mean", "std", *more]
-    record.write_text(folder / CURVES, _csv(header, _curves(panels)))
+    atomic.write_text(folder / CURVES, _csv(header, _curves(panels)))
     header = ["panel", "network", "method", "own", "midpoint", "in_place", "pairs"]
-    record.write_text(folder / NETWORKS, _csv(header, _networks(panels)))
-    record.write_text(folder / FIGURE, orbit_figure(panels))
+    atomic.write_text(folder / NETWORKS, _csv(header, _networks(panels)))
+    atomic.write_text(folder / FIGURE, orbit_figure(panels))
     files = {f"panels/{rows.panel.name}.npz": folder / "panels" / f"{rows.panel.name}.npz" for rows in panels}
     summary = {
         "config": config.model_dump(mode="json"),
@@ -46,7 +47,7 @@ def write_orbit_files(folder: Path, config: OrbitRun, panels: Sequence[PanelRows
         "rows_sha256": {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()},
         "environment": environment(),
     }
-    record.write_json(folder / record.RESULTS, summary)
+    atomic.write_json(folder / record.RESULTS, summary)
     return [folder / name for name in (CURVES, NETWORKS, FIGURE, record.RESULTS)]
 
 

@@ -12,8 +12,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from .._errors import ConfigError
+from ..files import atomic
 from ..tasks.orbit_curves import OrbitCurves
-from . import record
 from .orbit_config import OrbitPanel
 
 
@@ -63,7 +63,7 @@ def write_rows(path: Path, rows: PanelRows, fingerprint: str) -> None:
     arrays: dict[str, Any] = {name: value.numpy() for name, value in tensors.items()}
     content = io.BytesIO()
     np.savez(content, fingerprint=np.array(fingerprint), **arrays)
-    record.write_bytes(path, content.getvalue())
+    atomic.write_bytes(path, content.getvalue())
 
 
 def read_rows(path: Path, panel: OrbitPanel, fingerprint: str) -> PanelRows:

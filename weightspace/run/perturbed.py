@@ -10,14 +10,14 @@ from torch import nn
 
 from .._errors import ConfigError, SpecMismatch
 from .._types import Params
+from ..files import atomic
+from ..files.checkpoint import open_network
+from ..files.elements import save_element
+from ..files.writer import Progress, write_like
 from ..gauge import Element, act
 from ..spec import SymmetrySpec
 from ..tasks.perturb import SCALE_STD, add_noise, orbit_elements, stream
 from ..zoo import Zoo
-from . import record
-from .checkpoint import open_network
-from .checkpoint_writer import Progress, write_like
-from .elements import save_element
 from .environment import environment
 from .outputs import output_difference
 from .working import Example, in_type, widest
@@ -79,7 +79,7 @@ def of_zoo(path: Path, row: int) -> Source:
     target = zoo.config.target
 
     def write(copy: Params, place: Path) -> None:
-        record.save_tensors(place.with_name(f"{place.name}.safetensors"), copy, {"architecture": str(zoo.spec)})
+        atomic.save_tensors(place.with_name(f"{place.name}.safetensors"), copy, {"architecture": str(zoo.spec)})
 
     return Source(f"{path.name}, row {row}", params, zoo.spec, (target.build(), target.example()), write)
 
@@ -125,8 +125,8 @@ def perturb_files(
     spec, worst = source.spec, None
     elements = orbit_elements(spec, kind, num=num, seed=seed, scale_std=scale_std, max_scale=max_scale)
     noisy = partial(add_noise, spec=spec, sigma=sigma)
-    record.remove_leftovers(out.parent, out.name)
-    with record.written_at_once(out) as folder:
+    atomic.remove_leftovers(out.parent, out.name)
+    with atomic.written_at_once(out) as folder:
         (folder / ELEMENTS).mkdir(parents=True)
         for place in range(num):
             parts = ({name: value[place] for name, value in of.items()} for of in (elements.perm, elements.scale))
@@ -140,7 +140,7 @@ def perturb_files(
                 progress(place + 1, num, "copies")
         settings = {"network": source.name, "kind": kind, "num": num, "sigma": sigma, "seed": seed}
         scales = {"scale_std": scale_std} if max_scale is None else {"max_scale": max_scale}
-        record.write_json(folder / ABOUT, settings | scales | {"environment": environment()})
+        atomic.write_json(folder / ABOUT, settings | scales | {"environment": environment()})
     return worst
 
 

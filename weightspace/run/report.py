@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import ConfigError
+from ..files.atomic import read_json, write_text
 from ._headline import headline
 from ._page import page
 from .plots import figures
-from .record import CONFIG, RESULTS, read_json, read_metrics, write_text
+from .record import CONFIG, RESULTS, read_metrics
 
 
 def report(run_dir: Path) -> Path:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from .._errors import ConfigError
+from ..files import atomic
 from ..spec import to_text
 from ..zoo._claim import first_difference, locked
 from . import environment, record, zoo_source
@@ -65,8 +66,8 @@ def _claim(folder: Path, config: Run, material: Material) -> None:
     _check_same(folder, config)
     started = _started(folder)
     for place in (folder, *(model_folder(folder, name) for name in MODELS)):
-        record.remove_leftovers(place)
-    record.write_text(folder / record.CONFIG, to_yaml(config))
+        atomic.remove_leftovers(place)
+    atomic.write_text(folder / record.CONFIG, to_yaml(config))
     environment.add_process(folder, first=not started)
-    record.write_text(folder / record.SPEC, to_text(material.spec))
+    atomic.write_text(folder / record.SPEC, to_text(material.spec))
     zoo_source.remember(config, folder, material.zoo)

@@ -10,10 +10,10 @@ from typing import final, get_args
 import torch
 
 from .._errors import ConfigError, SpecMismatch
+from ..files import networks
 from ..spec import SymmetrySpec, derive
 from ..zoo import MLP, Images, Zoo
 from ..zoo._targets import ActivationName
-from . import networks
 
 
 @final

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from .._errors import ConfigError
 from .._types import Params
-from ..align import classification
+from ..alignment import classification
+from ..files.checkpoint import Checkpoint
+from ..files.writer import Progress
 from ..zoo import NATIVE, SIDE, Images, load_images
-from .checkpoint import Checkpoint
-from .checkpoint_writer import Progress
 from .outputs import probes
 
 Example = Tensor | tuple[Tensor, ...]

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .._errors import ConfigError, ZooError
+from ..files import atomic
 from ..zoo import Zoo, make_zoo
 from ..zoo._pool import Progress
 from ..zoo._resume import check_same, index_fingerprint, unfinished
@@ -55,7 +56,7 @@ def remember(config: Run, folder: Path, zoo: Zoo) -> None:
         ConfigError: if the folder cannot be written.
     """
     value = {"path": config.zoo.path or "zoo", "networks": len(zoo), "index_sha256": index_fingerprint(zoo.path)}
-    record.write_json(folder / record.ZOO, value)
+    atomic.write_json(folder / record.ZOO, value)
 
 
 def _open_or_make(config: Run, where: Path, data_dir: str | Path | None, progress: Progress | None) -> Zoo:
@@ -97,7 +98,7 @@ def _places(config: Run, folder: Path, widely: bool) -> Iterator[Path]:
 def _recorded(folder: Path) -> str | None:
     """Fingerprint of the zoo the run was trained on; runs from before it was kept have none."""
     path = folder / record.ZOO
-    return record.read_json(path).get("index_sha256") if path.is_file() else None
+    return atomic.read_json(path).get("index_sha256") if path.is_file() else None
 
 
 def _making_line(config: Run, folder: Path) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from .._errors import ConfigError
 from .._types import Params
-from ..align import (
+from ..alignment import (
     Barrier,
     Evaluate,
     align,
@@ -41,7 +41,7 @@ MEASURES = (
     "accuracy_over_mean",
     "accuracy_midpoint",
 )
-"""Numbers of a :class:`weightspace.align.Barrier`, one column each."""
+"""Numbers of a :class:`weightspace.alignment.Barrier`, one column each."""
 
 
 @final
@@ -228,7 +228,7 @@ def barriers(
 
     Args:
         pairs: Two networks each.
-        evaluate: See :func:`weightspace.align.barrier`.
+        evaluate: See :func:`weightspace.alignment.barrier`.
         ways: What to compare: :func:`methods`, and any :class:`Method` of one's own.
         points: Places on each segment; odd.
         groups: Of each pair, for intervals: give pairs that share a network one number. Default: each its own.

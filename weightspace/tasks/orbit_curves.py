@@ -15,14 +15,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from .._types import Params
-from ..align import Evaluate, align, linear_assignment
+from ..alignment import Evaluate, align, linear_assignment
 from ..gauge import Element, act, compose, identity, inverse
 from ..spec import SymmetrySpec
 from ..zoo import SirenTarget, pixel_grid, stacked_siren
 from .perturb import SCALE_STD, add_noise, perturb
 
 OrbitMethod = Literal["naive", "linear assignment", "ours"]
-"""As given; :func:`weightspace.align.linear_assignment`, the paper's baseline; :func:`weightspace.align.align`."""
+"""As given; :func:`weightspace.alignment.linear_assignment`, the paper's baseline; :func:`weightspace.align`."""
 
 Measure = Callable[[Params], tuple[Float[Tensor, " b"], Float[Tensor, " b"] | None]]
 """Loss, and accuracy (a fraction) where there is one, of each of stacked networks."""

@@ -1,6 +1,6 @@
 """A network on disk, as one file or as shards with an index: read piece by piece, written whole or not at all.
 
-For shards and their index see :mod:`weightspace.run.shards`.
+For shards and their index see :mod:`weightspace.files.shards`.
 """
 
 import io

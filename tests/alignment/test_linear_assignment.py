@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import weightspace as ws
-from weightspace.align import align, linear_assignment
-from weightspace.align._descent import problem
-from weightspace.align._linear_assignment import _step
+from weightspace.alignment import align, linear_assignment
+from weightspace.alignment._descent import problem
+from weightspace.alignment._linear_assignment import _step
 from weightspace.gauge import stack
 from weightspace.tasks import perturb
 from weightspace.tasks.orbit_curves import orbit_pairs, same_places

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 
 from .._errors import ConfigError
 from .._types import Params
-from . import record
+from . import atomic
 
 INDEX = ".safetensors.index.json"
 """How the name of an index ends."""
@@ -92,8 +92,8 @@ def write_shards(index: Path, like: Path, params: Params, metadata: Mapping[str,
     shard_of = read_index(like)
     for file in sorted(set(shard_of.values())):
         part = {name: params[name] for name, place in shard_of.items() if place == file}
-        record.save_tensors(index.parent / file, part, metadata)
-    record.write_bytes(index, like.read_bytes())
+        atomic.save_tensors(index.parent / file, part, metadata)
+    atomic.write_bytes(index, like.read_bytes())
 
 
 def _once(index: Path, pairs: Iterable[tuple[str, object]]) -> dict[str, object]:

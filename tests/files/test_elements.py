@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 import weightspace as ws
-from weightspace.run.elements import load_element, save_element
+from weightspace.files.elements import load_element, save_element
 
 TEXT = """
 in[3] fixed

@@ -8,7 +8,7 @@ import torch
 from .._errors import ConfigError, SpecError
 from ..gauge import SCALE_GROUPS, Element
 from ..spec import NeuronSpace, SymmetrySpec, parse, to_text
-from . import record
+from . import atomic
 
 _FORMAT = "weightspace-element-1"
 
@@ -28,7 +28,7 @@ def save_element(path: Path, element: Element, spec: SymmetrySpec, about: Mappin
     check_name(path)
     tensors = {f"perm.{name}": value for name, value in element.perm.items()}
     tensors |= {f"scale.{name}": value for name, value in element.scale.items()}
-    record.save_tensors(path, tensors, {**(about or {}), "format": _FORMAT, "spec": to_text(spec)})
+    atomic.save_tensors(path, tensors, {**(about or {}), "format": _FORMAT, "spec": to_text(spec)})
 
 
 def load_element(path: Path) -> tuple[Element, SymmetrySpec]:
@@ -37,7 +37,7 @@ def load_element(path: Path) -> tuple[Element, SymmetrySpec]:
     Raises:
         ConfigError: if the file cannot be read, is no file of an element, or what it holds is no member of the gauge.
     """
-    tensors, metadata = record.load_tensors(path)
+    tensors, metadata = atomic.load_tensors(path)
     try:
         spec = parse(metadata["spec"]) if metadata.get("format") == _FORMAT else None
     except (KeyError, SpecError) as error:

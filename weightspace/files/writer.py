@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from .._errors import ConfigError, SpecMismatch
-from . import record, shards
+from . import atomic, shards
 from .checkpoint import DTYPES, PIECE, Checkpoint, Part, is_finite, size
 
 _WORDS = {dtype: word for word, dtype in DTYPES.items()}
@@ -102,8 +102,8 @@ def write_like(
             file.flush()
             os.fsync(file.fileno())
 
-    record.remove_leftovers(out.parent, out.name)
-    with record.written_at_once(out) as temporary:
+    atomic.remove_leftovers(out.parent, out.name)
+    with atomic.written_at_once(out) as temporary:
         names = tuple(name for part in like.parts for name in part.names)
         if out.suffix == ".safetensors":
             save(Part(out.name, like.metadata, names), temporary)
@@ -117,7 +117,7 @@ def write_like(
                 save(part, temporary / part.file)
             assert like.index is not None, "checked by target"
             _write_index(like, types, temporary / like.index)
-            record.sync_folder(temporary)
+            atomic.sync_folder(temporary)
 
 
 def _write(

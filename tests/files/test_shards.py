@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from weightspace import ConfigError
-from weightspace.run import networks
+from weightspace.files import networks
 
 PARAMS = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.ones(3, dtype=torch.float16), "c": torch.zeros(2)}
 PLACES = {"a": "model-1-of-2.safetensors", "b": "model-1-of-2.safetensors", "c": "model-2-of-2.safetensors"}

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 import weightspace as ws
-from weightspace.align import match_activations
+from weightspace.alignment import match_activations
 
 from .trained_pairs import CASES, Residual, case, unrelated
 

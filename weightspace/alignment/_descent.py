@@ -41,7 +41,7 @@ class Problem:
         left: The networks to match to.
         right: The networks to move.
         spec: The symmetry of all.
-        families: See :func:`weightspace.align._carriers.families`.
+        families: See :func:`weightspace.alignment._carriers.families`.
         weighed: Parameters whose distance counts.
         parts: By family, the spec of what a step of it changes.
     """

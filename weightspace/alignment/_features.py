@@ -86,7 +86,7 @@ def features(
     if not places:
         raise SpecError(
             f"no neuron space of {spec} is the output or input of one linear or convolutional layer, so there are no "
-            "features to match. Match weights: ws.align.align(a, b, spec)."
+            "features to match. Match weights: ws.align(a, b, spec)."
         )
     values: dict[Site, _Sums] = {site: _Sums(len(networks)) for site in places}
     slopes: dict[Site, _Sums] = {site: _Sums(len(networks)) for site in places}

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 import weightspace as ws
 from tests.architectures import ARCHITECTURES
 from tests.architectures.oracle import random_state
-from weightspace.align import align
-from weightspace.align._align import best_start
-from weightspace.align._carriers import families
-from weightspace.align._costs import pair_costs, products
-from weightspace.align._descent import descend, distance, match_family, problem
-from weightspace.align._quartic import best_scale
-from weightspace.align._starts import starts
+from weightspace.alignment import align
+from weightspace.alignment._align import best_start
+from weightspace.alignment._carriers import families
+from weightspace.alignment._costs import pair_costs, products
+from weightspace.alignment._descent import descend, distance, match_family, problem
+from weightspace.alignment._quartic import best_scale
+from weightspace.alignment._starts import starts
 from weightspace.gauge import stack
 
 from . import chain, draw

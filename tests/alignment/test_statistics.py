@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 
 import weightspace as ws
-from weightspace.align import between, merge, reestimate, repair
-from weightspace.align._batches import check_batches
+from weightspace.alignment import between, merge, reestimate, repair
+from weightspace.alignment._batches import check_batches
 
 from .trained_pairs import Residual, blobs, trained
 

@@ -28,13 +28,13 @@ def linear_assignment(
 
     Each sweep visits the layers in a random order, a pair's own; a layer is matched exactly over order and signs by
     an assignment on the magnitudes of the products (Proposition 1), all else held. It ends when a sweep changes
-    nothing. To align networks use :func:`weightspace.align.align`: it starts better, matches scales too, and proves
+    nothing. To align networks use :func:`weightspace.align`: it starts better, matches scales too, and proves
     its result.
 
     Args:
         a: Parameters of the network to match to, or of stacked networks.
         b: Parameters of the network to move, as many.
-        spec: The symmetry of both; take signs out with :func:`weightspace.align.without_scales`.
+        spec: The symmetry of both; take signs out with :func:`weightspace.alignment.without_scales`.
         seed: Of the order of the layers.
 
     Raises:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import weightspace as ws
-from weightspace.align import Barrier, barrier, classification
+from weightspace.alignment import Barrier, barrier, classification
 
 from .trained_pairs import blobs, case, orbit, trained, unrelated
 
@@ -34,7 +34,7 @@ def test_copies_of_one_network_have_a_barrier_before_aligning_and_none_after():
     x, y = blobs(300, 1)
     spec, evaluate = ws.derive(module, x[:4]), classification(module, x, y)
     copy = orbit(a, spec, 2)[1]
-    moved = ws.align.align(a, copy, spec).params
+    moved = ws.align(a, copy, spec).params
     assert barrier(a, copy, evaluate, points=5).over_line > 0.1
     assert barrier(a, moved, evaluate, points=5).over_line < 1e-9
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from .._errors import ConfigError, SpecMismatch
 from .._types import Params
 from ..spec import SymmetrySpec
-from . import record
+from . import atomic
 from .shards import INDEX, index_in, is_index, read_shards, write_shards
 
 SUFFIXES = (".safetensors", ".pt", ".pth")
@@ -139,11 +139,11 @@ def write_network(path: Path, params: Params, metadata: dict[str, str], like: Pa
         write_shards(path, like, params, metadata)
         return
     if path.suffix == ".safetensors":
-        record.save_tensors(path, params, metadata)
+        atomic.save_tensors(path, params, metadata)
         return
     buffer = io.BytesIO()
     torch.save(params, buffer)
-    record.write_bytes(path, buffer.getvalue())
+    atomic.write_bytes(path, buffer.getvalue())
 
 
 def targets(files: Sequence[Path], source: Path, out: Path) -> list[Path]:
@@ -225,7 +225,7 @@ def _prefix(params: Params) -> str:
 def _read(path: Path) -> tuple[Params, dict[str, str]]:
     if is_index(path):
         return read_shards(path)
-    return record.load_tensors(path) if path.suffix == ".safetensors" else (_read_torch(path), {})
+    return atomic.load_tensors(path) if path.suffix == ".safetensors" else (_read_torch(path), {})
 
 
 def _read_torch(path: Path) -> Params:

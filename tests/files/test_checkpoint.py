@@ -2,7 +2,7 @@
 
 import io
 
-from weightspace.run.checkpoint import _fill
+from weightspace.files.checkpoint import _fill
 
 
 class Slow(io.RawIOBase):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import weightspace as ws
-from weightspace.align import Merged, align, classification, greedy_soup, merge, without_scales
+from weightspace.alignment import Merged, align, classification, greedy_soup, merge, without_scales
 from weightspace.spec import SymmetrySpec
 
 from .trained_pairs import CASES, blobs, case, largest_gap, orbit, trained, unrelated

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import weightspace as ws
-from weightspace.align import greedy_soup, match_activations, merge
-from weightspace.align._assign import assign
-from weightspace.align._feature_universe import _matched, feature_universe
-from weightspace.align._features import Features
+from weightspace.alignment import greedy_soup, match_activations, merge
+from weightspace.alignment._assign import assign
+from weightspace.alignment._feature_universe import _matched, feature_universe
+from weightspace.alignment._features import Features
 
 from .trained_pairs import blobs, case, largest_gap, orbit, trained, unrelated
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import weightspace as ws
-from weightspace.align import match_activations
+from weightspace.alignment import match_activations
 
 
 def cnn(activation: type[nn.Module]) -> nn.Sequential:
@@ -64,7 +64,7 @@ def test_other_data_than_the_networks_see_alike_is_no_proof_of_a_match() -> None
 def test_a_network_without_features_of_its_own_is_refused() -> None:
     spec = ws.parse("in[2] fixed\nout[2] fixed\n\nweight out in~\nbias out\n")
     net = nn.Linear(2, 2)
-    with pytest.raises(ws.SpecError, match=r"Match weights: ws\.align\.align"):
+    with pytest.raises(ws.SpecError, match=r"Match weights: ws\.align"):
         match_activations(net.state_dict(), net.state_dict(), spec, net, [torch.zeros(3, 2)])
 
 
