@@ -10,7 +10,7 @@ from weightspace import SpecError
 from weightspace.spec import Axis, NeuronSpace, ScaleName, SymmetrySpec, parse, to_text
 
 names = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,5}", fullmatch=True)
-sizes = st.integers(1, 300)
+sizes = st.integers(1, 60)
 
 
 Drawn = tuple[list[tuple[str, int, str, bool]], list[tuple[str, list[tuple[str | None, int, int]]]]]
@@ -65,6 +65,16 @@ UNREADABLE = [
     ("h0[3]\n\n0.weight h1 h0~", r"parameter '0.weight' has an axis of space 'h1', which is not among .*'h0'"),
     ("h0[3]\nh0[4]\n\n0.weight h0", r"neuron spaces must have different names, got \['h0', 'h0'\]"),
     ("h0[3]\n\n0.bias h0\n0.bias h0", r"parameters must have different names"),
+    ("h0[3]\n\nw h0@e", r"line 3 of the spec, 'w h0@e': the offset '@e' is no number"),
+    ("h0[3]\n\nw h0@--1", r"the offset '@--1' is no number"),
+    ("h0[3]\n\nw h0@1e999", r"the offset '@1e999' is no number"),
+    (f"h0[{'9' * 5000}]", r"line 1 of the spec, .*: the number '9+\.\.\.' is too large"),
+    (f"h0[3]\n\nw h0*{'9' * 5000}", r"is too large"),
+    (f"h0[3]\n\nw h0^{'9' * 5000}", r"is too large"),
+    (f"h0[3]\n\nw h0{{{'9' * 5000}}}", r"is too large"),
+    ("h0[999999999999]", r"space 'h0' has 999999999999 neurons"),
+    ("h0[3]\n\nw h0^900", r"axis of power 900"),
+    ("h0[3]\n\nw h0 .999999999 .999999999", r"parameter 'w' would fit into no memory"),
 ]
 
 

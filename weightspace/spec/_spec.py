@@ -6,6 +6,7 @@ A :class:`SymmetrySpec` writes this down for every axis of every parameter, as p
 holds no tensors.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +19,11 @@ from ._axis import Axis, Joined
 
 ScaleName = Literal["trivial", "sign", "positive", "nonzero"]
 """Scale groups by name: {1}, {-1, 1}, (0, inf) and all nonzero reals (identity activations)."""
+
+_MOST_NEURONS = 1 << 24
+_MOST_ENTRIES = 1 << 48
+_LARGEST_POWER = 64
+"""Sizes above these belong to no network: index tables and products of them fit into no memory and no number."""
 
 
 @final
@@ -89,8 +95,14 @@ class SymmetrySpec:
             for axis in axes:
                 for part in axis.parts:
                     self._check_part(name, part)
+            if math.prod(self.shape(name)) > _MOST_ENTRIES:
+                raise SpecError(f"parameter {name!r} would fit into no memory. Correct the sizes of its axes.")
 
     def _check_space(self, space: NeuronSpace, seen: set[str]) -> None:
+        if not 1 <= space.size <= _MOST_NEURONS:
+            raise SpecError(
+                f"space {space.name!r} has {space.size} neurons. Give it a size from 1 to {_MOST_NEURONS:,}."
+            )
         for word, other in (("like", space.like), ("within", space.within), ("along", space.along)):
             if other is None:
                 continue
@@ -116,6 +128,11 @@ class SymmetrySpec:
             )
 
     def _check_part(self, name: str, part: Axis) -> None:
+        powers = [part.power, *(scale.power for scale in part.scales)]
+        if max(map(abs, powers)) > _LARGEST_POWER:
+            raise SpecError(
+                f"parameter {name!r} has an axis of power {max(powers, key=abs)}. Powers go up to {_LARGEST_POWER}."
+            )
         named = [part.space, part.over, *(scale.space for scale in part.scales)]
         for space in named:
             if space is not None and space not in self.space:

@@ -22,6 +22,7 @@ an axis of three entries that nothing acts on. A free space without a word is pe
 keep their places.
 """
 
+import math
 import re
 from typing import cast
 
@@ -39,6 +40,12 @@ _AXIS = re.compile(
     rf"(?:\{{(?P<index>\d+(?:,\d+)*)\}})?(?:{_POWER})?(?P<scales>(?:&[^&@+]+)*)(?:@(?P<offset>[-+.\de]+))?"
 )
 _SCALE = re.compile(rf"(?P<name>[A-Za-z_]\w*)(?:{_POWER})?")
+
+_DIGITS = 12
+"""Most digits of a whole number: longer ones count nothing that exists, and Python reads no number of thousands."""
+
+_SHOWN = 100
+"""Characters of a line that a message repeats."""
 
 
 def to_text(spec: SymmetrySpec) -> str:
@@ -61,19 +68,16 @@ def parse(text: str) -> SymmetrySpec:
         stripped = line.strip()
         if not stripped:
             continue
-        # Space lines come before the first parameter line; a parameter name never looks like `name[3]`.
-        space = _SPACE.match(stripped) if not params else None
-        if space:
-            if space.end() != len(stripped) or int(space["size"]) == 0:
-                raise SpecError(
-                    f"line {number} of the spec, {stripped!r}: cannot read this space. Write NAME[SIZE] with a size "
-                    "of at least 1, then 'like NAME', 'within NAME' or 'ordered' if need be, and one of the words "
-                    "fixed, sign, positive, nonzero, or none."
-                )
-            spaces.append(_space(space))
-        else:
-            name, *labels = stripped.split()
-            params.append((name, tuple(_axis(label, number, stripped) for label in labels)))
+        try:
+            # Space lines come before the first parameter line; a parameter name never looks like `name[3]`.
+            space = _SPACE.match(stripped) if not params else None
+            if space:
+                spaces.append(_space(space))
+            else:
+                name, *labels = stripped.split()
+                params.append((name, tuple(map(_axis, labels))))
+        except SpecError as error:
+            raise SpecError(f"line {number} of the spec, {_short(stripped)}: {error}") from None
     return SymmetrySpec(tuple(spaces), tuple(params))
 
 
@@ -92,11 +96,16 @@ def _space_text(space: NeuronSpace) -> str:
 
 
 def _space(match: re.Match[str]) -> NeuronSpace:
-    word = match["word"]
+    size, word = _whole(match["size"]), match["word"]
+    if match.end() != len(match.string) or size == 0:
+        raise SpecError(
+            "cannot read this space. Write NAME[SIZE] with a size of at least 1, then 'like NAME', 'within NAME' or "
+            "'ordered' if need be, and one of the words fixed, sign, positive, nonzero, or none."
+        )
     scale = cast(ScaleName, word if word not in (None, "fixed") else "trivial")
     return NeuronSpace(
         match["name"],
-        int(match["size"]),
+        size,
         scale,
         word == "fixed",
         match["like"],
@@ -124,37 +133,59 @@ def _power_text(power: int, part: ScalePart = "all") -> str:
     return f"^{ {1: '', -1: '-'}.get(power, power) }{part}"
 
 
-def _axis(label: str, number: int, line: str) -> Axis | Joined:
+def _axis(label: str) -> Axis | Joined:
     # A plus also stands in an exponent (an offset of 1e+00), which no number written by repr at this size has.
-    parts = tuple(_part(part, number, line) for part in label.split("+"))
+    parts = tuple(map(_part, label.split("+")))
     return parts[0] if len(parts) == 1 else Joined(parts)
 
 
-def _part(label: str, number: int, line: str) -> Axis:
+def _part(label: str) -> Axis:
     if re.fullmatch(r"\.\d+", label):
-        return Axis(None, 0, int(label[1:]))
+        return Axis(None, 0, _whole(label[1:]))
     match = _AXIS.fullmatch(label)
     scales = [_SCALE.fullmatch(word) for word in match["scales"].split("&")[1:]] if match else []
     if match is None or match["part"] or None in scales:
         raise SpecError(
-            f"line {number} of the spec, {line!r}: cannot read the axis {label!r}. "
+            f"cannot read the axis {_short(label)}. "
             "Write a space (h0), its inverse (h0~), a power (h0^2), a repeat (h0*9) or a plain size (.3)."
         )
     return Axis(
         match["name"],
         _power(match),
-        int(match["repeat"] or 1),
-        int(match["times"] or 1),
+        _whole(match["repeat"] or "1"),
+        _whole(match["times"] or "1"),
         tuple(
             Scale(scale["name"], _power(scale), cast(ScalePart, scale["part"] or "all")) for scale in scales if scale
         ),
         match["over"],
-        tuple(map(int, match["index"].split(","))) if match["index"] else None,
-        float(match["offset"] or 0.0),
+        tuple(map(_whole, match["index"].split(","))) if match["index"] else None,
+        _offset(match["offset"]),
     )
 
 
 def _power(match: re.Match[str]) -> int:
     if match["inverse"]:
         return -1
-    return {None: 1, "": 1, "-": -1}.get(match["power"]) or int(match["power"])
+    return {None: 1, "": 1, "-": -1}.get(match["power"]) or _whole(match["power"])
+
+
+def _whole(text: str) -> int:
+    if len(text) > _DIGITS:
+        raise SpecError(
+            f"the number {_short(text)} is too large for a size or a power. Write at most {_DIGITS} digits."
+        )
+    return int(text)
+
+
+def _offset(text: str | None) -> float:
+    try:
+        value = float(text or 0.0)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise SpecError(f"the offset {_short(f'@{text}')} is no number. Write e.g. @1e-05.")
+    return value
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")
