@@ -28,8 +28,7 @@ import weightspace as ws
 from weightspace.alignment import align
 from weightspace.alignment._align import _balanced
 from weightspace.alignment._descent import _State, descend, problem
-from weightspace.alignment._starts import identities
-from weightspace.gauge import Element, stack
+from weightspace.gauge import Element, identity, stack
 
 NOISE = (0.0, 0.01, 0.03, 0.1, 0.3)
 AT_ONCE = 25
@@ -116,20 +115,17 @@ def recover(spec: ws.SymmetrySpec, like: dict[str, Tensor], size: float, seeds: 
     singles = [draw(spec, like, seed) for seed in seeds]
     a = stack(singles)
     elements = [ws.sample(spec, seed, max_scale=100.0) for seed in seeds]
-    planted = Element(
-        {name: torch.stack([one.perm[name] for one in elements]) for name in elements[0].perm},
-        {name: torch.stack([one.scale[name] for one in elements]) for name in elements[0].perm},
-    )
+    planted = Element.stack(elements)
     b = ws.act(planted, stack([noisy(p, size, s) for p, s in zip(singles, seeds, strict=True)]), spec)
     counts = {"ours": int(found(align(a, b, spec).element, planted, spec).sum())}
     (left, to_left), (right, to_right) = _balanced(a, spec, False), _balanced(b, spec, False)
     task = problem(left, right, spec)
-    element, _ = descend(task, identities(task.spec, task.num))
+    element, _ = descend(task, identity(task.spec).expand(task.num))
     element = ws.compose(ws.inverse(to_left), ws.compose(element, to_right))
     counts["from the identity"] = int(found(element, planted, spec).sum())
     wide = [{k: v.double() if v.is_floating_point() else v for k, v in p.items()} for p in (a, b)]
     plain = problem(wide[0], wide[1], spec)
-    state = _State(plain, identities(plain.spec, plain.num))
+    state = _State(plain, identity(plain.spec).expand(plain.num))
     state.match("signs")
     counts["plain descent"] = int(found(state.element, planted, spec).sum())
     return counts

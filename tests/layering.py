@@ -84,4 +84,10 @@ def _forbidden(layer: str, target: str, package: str) -> str:
         return f"unknown layer {layer}: give it a place in tests/layering.py"
     if ORDER.index(name) > ORDER.index(layer):
         return f"{layer} imports {target}, which is to its right"
+    if name != layer and any(_is_private(part) for part in rest[1:]):
+        return f"{layer} imports {target}, which is private to {name}: export it in {name}/__init__.py"
     return f"{layer} must not see {name}" if (layer, name) in CLOSED else ""
+
+
+def _is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")

@@ -13,7 +13,7 @@ PACKAGE = Path(weightspace.__file__).parent
 
 PLANTED = {
     "relative": ("spec/_x.py", "from ..gauge import act"),
-    "relative, to a module": ("spec/_x.py", "from ..gauge._act import act"),
+    "relative, to a module": ("spec/_x.py", "from ..gauge.canonical import owners"),
     "relative, from the package": ("view/_x.py", "from .. import nn"),
     "relative, two folders deep": ("nn/baselines/_x.py", "from ...zoo import Zoo"),
     "relative, in an __init__": ("zoo/__init__.py", "from ..tasks import train"),
@@ -37,6 +37,9 @@ PLANTED = {
     "from the test kit": ("testing.py", "from .view import DenseView"),
     "of the test kit": ("gauge/_x.py", "from ..testing import assert_invariant"),
     "from __main__": ("cli/_x.py", "from ..__main__ import main"),
+    "a private module of another layer": ("run/_x.py", "from ..zoo._store import write_manifest"),
+    "a private name of another layer": ("cli/_x.py", "from ..files.checkpoint import _fill"),
+    "a private module, absolute": ("zoo/_x.py", "import weightspace.gauge._act"),
     "a closed pair": ("zoo/_x.py", "from ..nn import InvariantFunctional"),
     "an outside package": ("tasks/_x.py", "from lightning_fabric import Fabric"),
     "an unknown layer": ("extras/_x.py", "from .. import spec"),
@@ -45,6 +48,7 @@ PLANTED = {
 ALLOWED = {
     "leftward": ("nn/_x.py", "from ..spec import parse\nfrom .. import view\nimport weightspace.gauge"),
     "inside a layer": ("zoo/_x.py", "from ._store import write\nfrom . import _store"),
+    "inside a layer, from a folder of it": ("gauge/canonical/_x.py", "from .._act import act"),
     "the test kit after gauge": ("testing.py", "from .gauge import act\nfrom ._errors import SpecError"),
     "recipes over run": ("recipes/_x.py", "from ..run import config"),
     "the command line over all": ("cli/_x.py", "from .. import recipes\nfrom .. import __version__"),

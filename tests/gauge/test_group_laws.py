@@ -145,3 +145,41 @@ def test_elements_of_other_specs_are_refused_by_name():
         compose(sample(spec), sample(other))
     with pytest.raises(SpecMismatch, match=r"2 elements cannot act on 3 stacked networks.*num=3"):
         act(sample(spec, num=2), random_params(spec, 3), spec)
+
+
+@given(spec=specs(), seed=seeds)
+def test_a_batch_is_the_stack_of_its_elements(spec, seed):
+    batch = sample(spec, seed, num=4)
+    again = Element.stack([batch[k] for k in range(4)])
+    assert same_element(batch, again)
+    assert same_element(batch[1:3], Element.stack([batch[1], batch[2]]))
+    assert same_element(batch[torch.tensor([3, 0])], Element.stack([batch[-1], batch[0]]))
+
+
+@given(spec=specs(), seed=seeds)
+def test_one_element_of_a_batch_moves_what_the_batch_moves_there(spec, seed):
+    params, batch = random_params(spec, 3, seed=seed, dtype=torch.float64), sample(spec, seed, num=3)
+    moved = act(batch, params, spec)
+    for k in range(3):
+        alone = act(batch[k], {name: value[k] for name, value in params.items()}, spec)
+        assert close(alone, {name: value[k] for name, value in moved.items()})
+
+
+@given(spec=specs(), seed=seeds)
+def test_elements_put_into_a_batch_stand_there_and_no_others_change(spec, seed):
+    batch, others = identity(spec).expand(4), sample(spec, seed, num=2)
+    changed = batch.put(torch.tensor([3, 1]), others)
+    assert same_element(changed, Element.stack([identity(spec), others[1], identity(spec), others[0]]))
+
+
+def test_indexing_one_element_and_stacking_unlike_ones_are_refused():
+    spec, other = parse("h[4] sign\nw h .2"), parse("h[5] sign\nw h .2")
+    with pytest.raises(SpecMismatch, match="no batch"):
+        sample(spec)[0]
+    with pytest.raises(IndexError):
+        sample(spec, num=2)[2]
+    with pytest.raises(SpecMismatch, match="no element to stack"):
+        Element.stack([])
+    for unlike in (sample(other), sample(spec, num=2)):
+        with pytest.raises(SpecMismatch, match="element 1 is"):
+            Element.stack([sample(spec), unlike])

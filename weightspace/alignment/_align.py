@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from .._errors import ConfigError, SpecMismatch
 from .._types import Params
-from ..gauge import Element, act, canonicalize, compose, inverse, same_function
+from ..gauge import Element, act, canonicalize, compose, identity, inverse, same_function
 from ..spec import SymmetrySpec
 from ._descent import Problem, descend, distance, move, problem
-from ._starts import identities, starts
+from ._starts import starts
 
 LIMITS = {torch.float64: 1e-9, torch.float32: 1e-4}
 """Largest difference of the outputs, relative to their size, that rounding explains, by number type."""
@@ -111,7 +111,7 @@ def align(
     nearest = nearest.sqrt() / size
     element = compose(inverse(to_left), compose(element, to_right))
     if single:
-        element = Element(*({name: value[0] for name, value in part.items()} for part in (element.perm, element.scale)))
+        element = element[0]
         began, nearest = {name: value[0] for name, value in began.items()}, nearest[0]
     # What stays where it is would be shared with ``b``, perhaps a network in training.
     params = {name: value.clone() if value is b[name] else value for name, value in act(element, b, spec).items()}
@@ -147,11 +147,7 @@ def best_start(
 
 def _merged(which: Tensor, first: Element, second: Element) -> Element:
     """The first element for the pairs ``which``, the second for the others."""
-    which = which.unsqueeze(-1)
-    return Element(
-        {key: torch.where(which, first.perm[key], value) for key, value in second.perm.items()},
-        {key: torch.where(which, first.scale[key], value) for key, value in second.scale.items()},
-    )
+    return second.put(which.nonzero()[:, 0], first[which])
 
 
 def certify(
@@ -217,7 +213,7 @@ def _balanced(params: Mapping[str, Tensor], spec: SymmetrySpec, single: bool) ->
     """Stacked float64 networks in the balanced gauge, and the element that leads there."""
     wide = _stacked(params, spec, single)
     if not any(space.scale in ("positive", "nonzero") for space in spec.free):
-        return wide, identities(spec, len(next(iter(wide.values()))))
+        return wide, identity(spec).expand(len(next(iter(wide.values()))))
     moved, element, _ = canonicalize(wide, spec, scale="balanced", permute=False)
     return moved, element
 

@@ -14,7 +14,7 @@ from ._assign import assign
 from ._batches import Inputs
 from ._descent import problem
 from ._features import Features, balanced_sizes, features, gains, scale_between
-from ._universe import MOST_ROUNDS, Universe, at, check_networks, row, spread, stacked, wide
+from ._universe import MOST_ROUNDS, Universe, check_networks, row, spread, wide
 
 GAIN = 1e-9
 """Smallest gain of a round, relative to the number of neurons, that counts."""
@@ -82,7 +82,7 @@ def feature_universe(
     if progress is not None:
         progress(len(inputs) + 1, len(inputs) + 1)
     elements = Element(arrange(spec, keys, num), scale)
-    placed = stacked([act(at(elements, k), row(balanced, k), spec) for k in range(num)])
+    placed = stack([act(elements[k], row(balanced, k), spec) for k in range(num)])
     far = spread(placed, problem(balanced, balanced, spec))
     most = max(map(len, totals))
     together = tuple(sum(steps[min(step, len(steps) - 1)] for steps in totals) for step in range(most))

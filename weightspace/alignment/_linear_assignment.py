@@ -9,13 +9,12 @@ import torch
 from torch import Tensor
 
 from .._types import Params
-from ..gauge import Element, compose
+from ..gauge import Element, compose, identity
 from ..spec import SymmetrySpec
 from ._align import _same_number, _stacked
 from ._carriers import Family
 from ._costs import Choice, pair_costs, products
 from ._descent import changes, element_of, move, problem, with_inside
-from ._starts import identities
 
 MOST_SWEEPS = 1000
 """Sweeps over all layers at most, as in the paper's code; it ends after a few."""
@@ -45,7 +44,7 @@ def linear_assignment(
     """
     single = _same_number(a, b, spec) is None
     task = problem(_stacked(a, spec, single), _stacked(b, spec, single), spec)
-    element, moved = identities(spec, task.num), dict(task.right)
+    element, moved = identity(spec).expand(task.num), dict(task.right)
     generator = torch.Generator().manual_seed(seed)
     active = torch.ones(task.num, dtype=torch.bool)
     for _ in range(MOST_SWEEPS):
@@ -60,14 +59,12 @@ def linear_assignment(
                 step = _step(here, there, spec, family)
                 for name, value in move(step, there, part).items():
                     moved[name] = moved[name].index_copy(0, which, value)
-                element = _after(element, step, which)
+                element = element.put(which, compose(step, element[which]))
                 changed[which] |= changes(step)
         active = changed
         if not bool(active.any()):
             break
-    if single:
-        return Element(*({name: value[0] for name, value in of.items()} for of in (element.perm, element.scale)))
-    return element
+    return element[0] if single else element
 
 
 def _step(left: Params, right: Params, spec: SymmetrySpec, family: Family) -> Element:
@@ -79,13 +76,3 @@ def _step(left: Params, right: Params, spec: SymmetrySpec, family: Family) -> El
         # Norms do not depend on order and signs: the smallest distance is the largest product.
         costs[each.space], choices[each.space] = pair_costs(found, each, sizes=False)
     return element_of(family, costs, choices, spec, len(next(iter(left.values()))))
-
-
-def _after(element: Element, step: Element, which: Tensor) -> Element:
-    """The element, then the step, for the pairs ``which``."""
-    before = Element(*({n: v[which] for n, v in of.items()} for of in (element.perm, element.scale)))
-    now = compose(step, before)
-    return Element(
-        {name: value.index_copy(0, which, now.perm[name]) for name, value in element.perm.items()},
-        {name: value.index_copy(0, which, now.scale[name]) for name, value in element.scale.items()},
-    )

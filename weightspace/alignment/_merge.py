@@ -17,7 +17,7 @@ from ._align import Progress, certify
 from ._batches import Inputs
 from ._feature_universe import feature_universe
 from ._shares import shares
-from ._universe import Universe, at, universe
+from ._universe import Universe, universe
 
 Score = Callable[[Params], float]
 """A validation metric of one network; higher is better."""
@@ -59,7 +59,7 @@ class Merged:
 
         Around any cycle these compose to the identity: permutations and signs exactly, sizes up to rounding.
         """
-        return compose(inverse(at(self.elements, target)), at(self.elements, source))
+        return compose(inverse(self.elements[target]), self.elements[source])
 
     def moved(self, networks: Sequence[Mapping[str, Tensor]], spec: SymmetrySpec) -> list[Params]:
         """The networks that were merged, each in the gauge of the first one, where their mean is the merged one."""
@@ -200,7 +200,7 @@ def _mean(
     floats = {name: value for name, value in common.placed.items() if value.is_floating_point()}
     mean = {name: torch.tensordot(share, value, 1) for name, value in floats.items()}
     whole = {name: mean[name] if name in mean else common.placed[name][0] for name in common.placed}
-    carried = act(inverse(at(common.elements, 0)), whole, spec)
+    carried = act(inverse(common.elements[0]), whole, spec)
     return {
         name: carried[name].to(value) if value.is_floating_point() else value.clone() for name, value in first.items()
     }
@@ -215,9 +215,9 @@ def _certificates(
 ) -> tuple[float, ...]:
     if module is None:
         return ()
-    back, found = inverse(at(common.elements, 0)), []
+    back, found = inverse(common.elements[0]), []
     for k, params in enumerate(networks):
-        moved = act(compose(back, at(common.elements, k)), params, spec)
+        moved = act(compose(back, common.elements[k]), params, spec)
         found.append(certify(params, moved, module, example))
     return tuple(gap for gap in found if gap is not None)
 

@@ -32,16 +32,10 @@ def starts(task: Problem, restarts: int, seed: int) -> Iterator[tuple[str, Eleme
         yield "sweep", sweep(task, onward)
     if backward and (restarts or told[1] * CLEARLY >= told[0]):
         yield "backward", sweep(task, backward)
-    yield "identity", identities(task.spec, task.num)
+    yield "identity", identity(task.spec).expand(task.num)
     for place in range(restarts):
         drawn = sample(task.spec, seed + place, num=task.num, max_scale=1.0)
         yield f"random {place}", drawn
-
-
-def identities(spec: SymmetrySpec, num: int) -> Element:
-    """The identity, ``num`` times."""
-    one = identity(spec)
-    return Element(*({k: v.expand(num, -1).clone() for k, v in part.items()} for part in (one.perm, one.scale)))
 
 
 def _told(task: Problem, order: tuple[Family, ...]) -> float:
@@ -60,7 +54,7 @@ def _told(task: Problem, order: tuple[Family, ...]) -> float:
 
 def sweep(task: Problem, order: tuple[Family, ...]) -> Element:
     """The element found by matching the families in the given order, each by what is known then."""
-    element, (left, moved) = identities(task.spec, task.num), task.single
+    element, (left, moved) = identity(task.spec).expand(task.num), task.single
     moved = dict(moved)
     known: set[str] = set()
     for family in order:

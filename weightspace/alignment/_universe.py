@@ -18,7 +18,6 @@ from ..gauge import Element, act, compose, identity, inverse, stack
 from ..spec import SymmetrySpec
 from ._align import Progress, _balanced, best_start
 from ._descent import Problem, descend, distance, problem
-from ._starts import identities
 from ._subgroups import without_scales
 
 MOST_ROUNDS = 50
@@ -78,7 +77,7 @@ def universe(
     between, far = _pairs(balanced, spec, restarts, seed, progress)
     reference = int(far.sum(1).argmin())
     own = [between[reference, k] for k in range(len(networks))]
-    placed = stacked([act(one, row(balanced, k), spec) for k, one in enumerate(own)])
+    placed = stack([act(one, row(balanced, k), spec) for k, one in enumerate(own)])
     whole = problem(balanced, balanced, spec)
     rigid = problem(balanced, balanced, without_scales(spec, keep_signs=True))
     totals = [_total(placed, whole)]
@@ -87,15 +86,15 @@ def universe(
             others = {name: _mean_of_others(value, k) for name, value in placed.items()}
             task = rigid if k == reference else whole
             task = replace(task, left=others, right=_one(placed, k))
-            step, _ = descend(task, identities(spec, 1))
+            step, _ = descend(task, identity(spec).expand(1))
             moved = act(step, _one(placed, k), spec)
             if float(distance(others, moved, task.weighed)) < float(distance(others, _one(placed, k), task.weighed)):
-                own[k] = compose(_of_one(step), own[k])
+                own[k] = compose(step[0], own[k])
                 placed = {name: torch.cat([v[:k], moved[name], v[k + 1 :]]) for name, v in placed.items()}
         totals.append(_total(placed, whole))
         if not totals[-1] < totals[-2] - GAIN * float(whole.size.sum()):
             break
-    elements = compose(_together(own), to_balanced)
+    elements = compose(Element.stack(own), to_balanced)
     return Universe(elements, placed, spread(placed, whole), tuple(totals), reference)
 
 
@@ -124,11 +123,6 @@ def check_networks(networks: Sequence[Mapping[str, Tensor]], spec: SymmetrySpec)
                 )
 
 
-def at(elements: Element, k: int) -> Element:
-    """The ``k``-th of a batch of elements."""
-    return Element({n: v[k] for n, v in elements.perm.items()}, {n: v[k] for n, v in elements.scale.items()})
-
-
 def _pairs(
     networks: Params, spec: SymmetrySpec, restarts: int, seed: int, progress: Progress | None
 ) -> tuple[dict[tuple[int, int], Element], Float[Tensor, "k k"]]:
@@ -141,7 +135,7 @@ def _pairs(
         here = {name: value[i].expand_as(later[name]) for name, value in networks.items()}
         elements, nearest, _ = best_start(problem(here, later, spec), restarts, seed)
         for j in range(i + 1, num):
-            found[i, j] = at(elements, j - i - 1)
+            found[i, j] = elements[j - i - 1]
             found[j, i] = inverse(found[i, j])
             far[i, j] = far[j, i] = nearest[j - i - 1].clamp_min(0).sqrt()
         if progress is not None:
@@ -183,19 +177,3 @@ def row(params: Params, k: int) -> Params:
 
 def _one(params: Params, k: int) -> Params:
     return {name: value[k : k + 1] for name, value in params.items()}
-
-
-def stacked(networks: list[Params]) -> Params:
-    """The networks with a leading axis."""
-    return {name: torch.stack([params[name] for params in networks]) for name in networks[0]}
-
-
-def _of_one(element: Element) -> Element:
-    return at(element, 0)
-
-
-def _together(elements: list[Element]) -> Element:
-    return Element(
-        {name: torch.stack([one.perm[name] for one in elements]) for name in elements[0].perm},
-        {name: torch.stack([one.scale[name] for one in elements]) for name in elements[0].scale},
-    )

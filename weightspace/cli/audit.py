@@ -1,7 +1,6 @@
 """``weightspace audit``: run the laws of the gauge against a metanetwork of the reader's own."""
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +26,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace, _: list[str]) -> None:
-    from ..audit import audit
-    from ..audit._report import HEADER
+    from ..audit import HEADER, audit
+    from ..files import atomic
     from ..spec import to_text
-    from ..zoo._store import write_atomically
 
     if args.out.suffix != ".json":
         raise ConfigError(f"--out {args.out} is not a .json file. Type e.g. --out audit.json")
@@ -48,7 +46,7 @@ def _run(args: argparse.Namespace, _: list[str]) -> None:
     with progress() as show:
         report = audit(metanetwork, spec, progress=show)
     found = {"model": args.model, "spec": to_text(spec), **report.to_json()}
-    write_atomically(args.out, (json.dumps(found, indent=1) + "\n").encode())
+    atomic.write_json(args.out, found)
     law = "invariant functional" if report.kind == "functional" else "equivariant operator"
     print_table(f"{args.model} as an {law}: errors relative to the spread between networks", HEADER, report.cells())
     for failure in report.failures:

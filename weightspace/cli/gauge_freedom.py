@@ -153,7 +153,7 @@ def _network_row(name: str, net: "nn.Module", shape: tuple[int, ...], text: int)
 
 
 def _write(path: Path, layers: Sequence[_Row], networks: Sequence[_Row]) -> None:
-    from ..zoo._store import write_atomically
+    from ..files import atomic
 
     if path.suffix == ".json":
         text = json.dumps({"layers": list(layers), "networks": list(networks)}, indent=1) + "\n"
@@ -164,7 +164,7 @@ def _write(path: Path, layers: Sequence[_Row], networks: Sequence[_Row]) -> None
         writer.writeheader()
         writer.writerows([*layers, *networks])
         text = sink.getvalue()
-    write_atomically(path, text.encode())
+    atomic.write_text(path, text)
 
 
 def _print(title: str, rows: Sequence[Mapping[str, str | int]]) -> None:

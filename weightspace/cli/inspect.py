@@ -24,10 +24,10 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace, _: list[str]) -> None:
+    from ..files import atomic
     from ..gauge import canonicalize, dimension
     from ..run.draw_spec import check_picture, draw_spec
     from ..spec import to_text
-    from ..zoo._store import write_atomically
 
     if args.draw is not None:
         check_picture(args.draw)
@@ -39,7 +39,7 @@ def _run(args: argparse.Namespace, _: list[str]) -> None:
         types = ", ".join(sorted({str(value.dtype).removeprefix("torch.") for value in params.values()}))
         say(f"{args.network}: {types}; canonical form: {canonicalize(params, spec)[2]}")
     if args.out is not None:
-        write_atomically(args.out, to_text(spec).encode())
+        atomic.write_text(args.out, to_text(spec))
         say(f"spec: {args.out}")
     if args.draw is not None:
         draw_spec(spec, args.draw)

@@ -61,8 +61,8 @@ def _files(parser: argparse.ArgumentParser) -> None:
 
 
 def _name(args: argparse.Namespace, _: list[str]) -> None:
+    from ..files import atomic
     from ..gauge import fingerprint
-    from ..zoo._store import write_atomically
 
     spec, rows = spec_of(args), []
     with progress() as show:
@@ -72,7 +72,7 @@ def _name(args: argparse.Namespace, _: list[str]) -> None:
     print_table("Fingerprints: equal for all gauges of one network", ("file", "fingerprint"), rows)
     if args.out is not None:
         lines = ["file,fingerprint", *(f'"{file}",{text}' for file, text in rows)]
-        write_atomically(args.out, ("\n".join(lines) + "\n").encode())
+        atomic.write_text(args.out, "\n".join(lines) + "\n")
         say(f"table: {args.out}")
 
 

@@ -4,6 +4,7 @@ The convention, fixed once: an element maps a vector ``w`` of a space to ``w'[i]
 ``(p1, s1) (p2, s2) = (p2[p1], s1 * s2[p1])`` and the inverse is ``(argsort p, 1 / s[argsort p])``.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -29,6 +30,59 @@ class Element:
     # The underscore: sizes differ between spaces.
     perm: dict[str, Int[Tensor, "*b _n"]]
     scale: dict[str, Float[Tensor, "*b _n"]]
+
+    def __getitem__(self, k: int | slice | Tensor) -> "Element":
+        """One element of a batch, or a smaller batch of some: what the index would take from a list of them.
+
+        Raises:
+            SpecMismatch: if this is one element and no batch.
+            IndexError: if the batch has no such element.
+        """
+        if any(perm.ndim < 2 for perm in self.perm.values()):
+            raise SpecMismatch(
+                "this is one element and no batch, so it has no [k]. Sample several: sample(spec, num=8)."
+            )
+        return self._each(lambda value: value[k])
+
+    # A loop by the index above would not end for a spec without free spaces.
+    __iter__ = None
+
+    @staticmethod
+    def stack(elements: Sequence["Element"]) -> "Element":
+        """A batch of elements that act on the same spaces.
+
+        Raises:
+            SpecMismatch: if there is none, or two of them act on different spaces or are batches themselves.
+        """
+        if not elements:
+            raise SpecMismatch("there is no element to stack. Give at least one: Element.stack([ws.sample(spec)]).")
+        shapes = [{name: perm.shape for name, perm in one.perm.items()} for one in elements]
+        for place, shape in enumerate(shapes):
+            if shape != shapes[0] or any(len(size) > 1 for size in shape.values()):
+                raise SpecMismatch(
+                    f"element {place} is a batch or acts on other spaces than element 0. Sample all from one spec."
+                )
+        return Element(
+            {name: torch.stack([one.perm[name] for one in elements]) for name in elements[0].perm},
+            {name: torch.stack([one.scale[name] for one in elements]) for name in elements[0].scale},
+        )
+
+    def expand(self, num: int) -> "Element":
+        """This one element ``num`` times, as a batch that shares its numbers."""
+        return self._each(lambda value: value.expand(num, -1))
+
+    def put(self, k: Int[Tensor, " _c"], others: "Element") -> "Element":
+        """This batch with the elements at the places ``k`` replaced by ``others``, in order."""
+        return Element(
+            {name: value.index_copy(0, k, others.perm[name]) for name, value in self.perm.items()},
+            {name: value.index_copy(0, k, others.scale[name]) for name, value in self.scale.items()},
+        )
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Element":
+        return Element(
+            {name: change(value) for name, value in self.perm.items()},
+            {name: change(value) for name, value in self.scale.items()},
+        )
 
     def to_dense(self) -> dict[str, Float[Tensor, "*b n n"]]:
         """The monomial matrix of each space; ``M @ w`` is the action on a vector ``w`` of that space."""

@@ -70,11 +70,7 @@ def same(a: Mapping[str, Tensor], b: Mapping[str, Tensor], spec: SymmetrySpec, *
     first, second = _checked(a, spec, "first"), _checked(b, spec, "second")
     both, moves, _ = canonicalize(stack([first, second]), spec, scale="balanced", permute=False)
     left, right = ({name: value[place] for name, value in both.items()} for place in range(2))
-    to_left, to_right = (
-        Element(*({name: value[place] for name, value in part.items()} for part in (moves.perm, moves.scale)))
-        for place in range(2)
-    )
-    element = compose(inverse(to_right), compose(matched(left, right, spec), to_left))
+    element = compose(inverse(moves[1]), compose(matched(left, right, spec), moves[0]))
     rounded = [{name: rounding(network[name], bits) for name in spec.axes} for network in (a, b)]
 
     def room(element: Element) -> Params:

@@ -48,12 +48,12 @@ def same_pairs(
     def roundings(middle: Element, some: Tensor) -> Float[Tensor, " b"]:
         """With the elements between the canonical forms of some of the pairs."""
         one, two = first[some], second[some]
-        back = inverse(_take(to_canonical, two))
-        element = compose(back, compose(middle, _take(to_canonical, one)))
+        back = inverse(to_canonical[two])
+        element = compose(back, compose(middle, to_canonical[one]))
         a, b, room_a, room_b = (_rows(of, at) for of in (wide, rooms) for at in (one, two))
         return _roundings(element, a, b, room_a, room_b, spec)
 
-    found = roundings(_identities(spec, len(pairs)), torch.arange(len(pairs)))
+    found = roundings(identity(spec).expand(len(pairs)), torch.arange(len(pairs)))
     left = (found > LIMIT).nonzero().flatten()
     if len(left):
         middle, clear = _assigned(_rows(canonical, first[left]), _rows(canonical, second[left]), spec)
@@ -98,7 +98,7 @@ def _assigned(left: Params, right: Params, spec: SymmetrySpec) -> tuple[Element,
     Clear: all spaces are assigned, and to each neuron every other than its partner is at least twice as far.
     """
     num = len(next(iter(left.values())))
-    element = none = _identities(spec, num)
+    element = none = identity(spec).expand(num)
     alone = [space for space in spec.free if _is_alone(space, spec)]
     clear = torch.ones(num, dtype=torch.bool)
     for _ in range(SWEEPS):
@@ -123,14 +123,6 @@ def _assigned(left: Params, right: Params, spec: SymmetrySpec) -> tuple[Element,
     return element, clear
 
 
-def _identities(spec: SymmetrySpec, num: int) -> Element:
-    one = identity(spec)
-    return Element(
-        {name: perm.expand(num, -1) for name, perm in one.perm.items()},
-        {name: scale.expand(num, -1) for name, scale in one.scale.items()},
-    )
-
-
 def _is_alone(space: NeuronSpace, spec: SymmetrySpec) -> bool:
     """Whether nothing else moves with the neurons of the space, so that they can be assigned on their own."""
     bound = space.like or space.within or space.ordered
@@ -145,7 +137,3 @@ def _joined(params: Network, spec: SymmetrySpec, name: str) -> Tensor:
 
 def _rows(params: Params, index: Tensor) -> Params:
     return {name: value[index] for name, value in params.items()}
-
-
-def _take(element: Element, index: Tensor) -> Element:
-    return Element(_rows(element.perm, index), _rows(element.scale, index))

@@ -23,7 +23,7 @@ from .._types import Params
 from ..files import atomic
 from ..gauge import KIND, LIMIT, fingerprints, groups, same_pairs
 from ..spec import SymmetrySpec, to_text
-from ..zoo._pool import workers
+from ..zoo import workers
 
 Read = Callable[[Path], Params]
 T = TypeVar("T")

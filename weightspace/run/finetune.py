@@ -11,9 +11,7 @@ from .._errors import ConfigError
 from .._types import Params
 from ..files import atomic, networks
 from ..tasks import score
-from ..zoo import Images, finetune, load_images, stacked_mlp
-from ..zoo._claim import first_difference, locked
-from ..zoo._targets import ActivationName
+from ..zoo import ActivationName, Images, finetune, first_difference, load_images, locked, stacked_mlp
 from .config import Frozen
 from .material import Progress
 from .tunable import Tunable, open_tunable

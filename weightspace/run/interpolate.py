@@ -15,9 +15,18 @@ from ..alignment import classification
 from ..files import atomic
 from ..tasks.orbit_curves import Measure, OrbitCurves, image_error, one_by_one, orbit_curves, orbit_pairs
 from ..tasks.perturb import stream
-from ..zoo import Images, InrZooConfig, SeedZooConfig, Zoo, load_images, make_zoo
-from ..zoo._claim import first_difference, locked
-from ..zoo._resume import index_fingerprint, unfinished
+from ..zoo import (
+    Images,
+    InrZooConfig,
+    SeedZooConfig,
+    Zoo,
+    first_difference,
+    index_fingerprint,
+    load_images,
+    locked,
+    make_zoo,
+    unfinished,
+)
 from . import environment, record
 from .config import to_yaml
 from .material import Progress

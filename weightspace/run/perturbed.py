@@ -129,8 +129,7 @@ def perturb_files(
     with atomic.written_at_once(out) as folder:
         (folder / ELEMENTS).mkdir(parents=True)
         for place in range(num):
-            parts = ({name: value[place] for name, value in of.items()} for of in (elements.perm, elements.scale))
-            element, name = Element(*parts), f"copy-{place:04d}"
+            element, name = elements[place], f"copy-{place:04d}"
             worst = _proven(source, element, worst)
             # The number of the copy is part of the seed: copies differ in their noise too.
             source.write(noisy(act(element, source.params, spec), seed=stream(seed, place)), folder / name)

@@ -5,7 +5,7 @@ from pathlib import Path
 from .._errors import ConfigError
 from ..files import atomic
 from ..spec import to_text
-from ..zoo._claim import first_difference, locked
+from ..zoo import first_difference, locked
 from . import environment, record, zoo_source
 from .config import Run, from_yaml, to_yaml
 from .fit import MODELS, Fit, model_folder

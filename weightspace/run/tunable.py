@@ -12,8 +12,7 @@ import torch
 from .._errors import ConfigError, SpecMismatch
 from ..files import networks
 from ..spec import SymmetrySpec, derive
-from ..zoo import MLP, Images, Zoo
-from ..zoo._targets import ActivationName
+from ..zoo import MLP, ActivationName, Images, Zoo
 
 
 @final

@@ -5,10 +5,7 @@ from pathlib import Path
 
 from .._errors import ConfigError, ZooError
 from ..files import atomic
-from ..zoo import Zoo, make_zoo
-from ..zoo._pool import Progress
-from ..zoo._resume import check_same, index_fingerprint, unfinished
-from ..zoo._store import MANIFEST
+from ..zoo import MANIFEST, Progress, Zoo, check_same, index_fingerprint, make_zoo, unfinished
 from . import record
 from .config import Run
 

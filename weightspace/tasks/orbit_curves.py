@@ -77,7 +77,7 @@ def orbit_pairs(
     wide = {name: value.double() if value.is_floating_point() else value for name, value in params.items()}
     first, elements = perturb(wide, spec, kind, num=num, seed=seed, scale_std=scale_std)
     second = add_noise({name: value.roll(-1, 0) for name, value in first.items()}, spec, sigma, seed)
-    follow = Element(*({n: v.roll(-1, 0) for n, v in of.items()} for of in (elements.perm, elements.scale)))
+    follow = elements[torch.arange(num).roll(-1)]
     return OrbitPairs(first, second, compose(elements, inverse(follow)))
 
 

@@ -1,6 +1,8 @@
 """Zoos: sets of trained networks. Targets, images, the vectorized trainers, and the files they are kept in."""
 
 from ._any_config import AnyZooConfig as AnyZooConfig
+from ._claim import first_difference as first_difference
+from ._claim import locked as locked
 from ._config import ZooConfig as ZooConfig
 from ._convnets import CNN as CNN
 from ._convnets import CNNTarget as CNNTarget
@@ -23,12 +25,19 @@ from ._images import Images as Images
 from ._images import load_images as load_images
 from ._inr_config import InrZooConfig as InrZooConfig
 from ._make import make_zoo as make_zoo
+from ._pool import Progress as Progress
+from ._pool import workers as workers
+from ._resume import check_same as check_same
+from ._resume import index_fingerprint as index_fingerprint
+from ._resume import unfinished as unfinished
 from ._seed_config import SeedZooConfig as SeedZooConfig
 from ._siren import Siren as Siren
 from ._siren import SirenTarget as SirenTarget
 from ._siren import pixel_grid as pixel_grid
 from ._siren import stacked_siren as stacked_siren
+from ._store import MANIFEST as MANIFEST
 from ._targets import MLP as MLP
+from ._targets import ActivationName as ActivationName
 from ._targets import MLPTarget as MLPTarget
 from ._targets import stacked_forward as stacked_forward
 from ._targets import stacked_mlp as stacked_mlp

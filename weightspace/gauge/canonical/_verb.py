@@ -58,7 +58,7 @@ def canonicalize(
     exact = {name: stacked[name].cpu().double() for name in spec.axes}
     element, report = _decide(exact, spec, scale, permute, _precision(stacked, spec))
     if single:
-        element = Element(*({name: value[0] for name, value in part.items()} for part in (element.perm, element.scale)))
+        element = element[0]
         kinds = (report.dead, report.sign_ties, report.order_ties)
         report = Report(*({name: value[0] for name, value in kind.items()} for kind in kinds))
     return act(element, params, spec), element, report

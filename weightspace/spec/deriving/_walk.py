@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.fx import Node
 
 from ..._errors import SpecError
-from .._activations import composites
 from .._trace import Trace
 from .._values import Call, Param, Refused, shape_of
+from ._composites import composites
 from ._pointwise import Passing, let_pass
 from ._store import Store
 from ._value import Field, Term, Value
