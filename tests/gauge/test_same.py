@@ -165,10 +165,22 @@ def test_bits_allow_nothing_for_weights_that_lie_on_no_grid() -> None:
         ws.same(params, near, spec, bits=1)
 
 
-def test_stacks_and_entries_that_are_not_finite_are_refused() -> None:
+def test_stacks_and_values_that_are_no_finite_real_numbers_are_refused() -> None:
     net = network(nn.Tanh, 2)
     spec, params = ws.derive(net, torch.zeros(2, 9)), dict(net.state_dict())
-    with pytest.raises(ws.SpecMismatch, match="the second network has entries that are not finite"):
-        ws.same(params, params | {"0.bias": params["0.bias"] / 0}, spec)
+    infinite, imaginary = (params | {"0.bias": params["0.bias"] * factor} for factor in (torch.inf, 1 + 1j))
+    with pytest.raises(ws.SpecMismatch, match=r"'0.bias' of the second network holds values that are not finite"):
+        ws.same(params, infinite, spec)
     with pytest.raises(ws.SpecMismatch, match="the first argument stacks several networks"):
         ws.same(ws.gauge.stack([params, params]), params, spec)
+    for wrong, message in ((infinite, "not finite"), (imaginary, r"'0.bias' is complex")):
+        with pytest.raises(ws.SpecMismatch, match=message):
+            ws.fingerprint(wrong, spec)
+        with pytest.raises(ws.SpecMismatch, match=message):
+            ws.gauge.canonicalize(wrong, spec)
+        with pytest.raises(ws.SpecMismatch, match=message):
+            ws.gauge.same_pairs([params, wrong], [(0, 1)], spec)
+        with pytest.raises(ws.SpecMismatch, match=message):
+            ws.align(params, wrong, spec)
+    with pytest.raises(ws.SpecMismatch, match=r"'0.bias' is complex"):
+        ws.act(ws.identity(spec), imaginary, spec)

@@ -83,6 +83,22 @@ def test_check_names_what_is_missing_and_stacks_of_different_height() -> None:
         SPEC.check(params(3) | {"0.bias": torch.zeros(4)})
 
 
+VALUES = [
+    ({"0.bias": torch.full((4,), torch.nan)}, r"'0.bias' of it holds values that are not finite \(NaN; 4 of 4\)"),
+    ({"omega": torch.tensor(-torch.inf)}, r"'omega' of it holds values that are not finite \(infinity; 1 of 1\)"),
+    ({"0.bias": torch.zeros(4, device="meta")}, "'0.bias' of it is on the meta device"),
+    ({"0.bias": torch.zeros(4) + 1j}, r"'0.bias' is complex \(torch.complex64\)"),
+    ({"0.bias": torch.tensor([0, torch.nan, 0, 0]).to(torch.float8_e4m3fn)}, r"'0.bias' of it .* \(NaN; 1 of 4\)"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "message"), VALUES)
+def test_values_that_are_no_finite_real_numbers_are_refused_by_name(wrong: dict[str, Tensor], message: str) -> None:
+    assert SPEC.check_values(params(2), of="it") == 2
+    with pytest.raises(SpecMismatch, match=message):
+        SPEC.check_values(params() | wrong, of="it")
+
+
 def test_spaces_and_parameters_that_do_not_fit_together_are_refused() -> None:
     with pytest.raises(SpecError, match="'w' has an axis of space 'h1'"):
         SymmetrySpec((NeuronSpace("h0", 2),), (("w", (Axis("h1"),)),))

@@ -48,7 +48,7 @@ def fingerprint(params: Mapping[str, Tensor], spec: SymmetrySpec) -> Fingerprint
     products notice a fan-in permuted without its fan-out.
 
     Raises:
-        SpecMismatch: if the parameters do not fit the spec.
+        SpecMismatch: if the parameters do not fit the spec, or are not finite real numbers.
     """
     if spec.check(params) is not None:
         raise SpecMismatch("the parameters stack several networks. Take ws.gauge.fingerprints(params, spec).")
@@ -64,7 +64,7 @@ def fingerprints(params: Mapping[str, Tensor], spec: SymmetrySpec) -> Float[Tens
     may differ by some 1e-11.
 
     Raises:
-        SpecMismatch: if the parameters do not fit the spec, or are those of one network.
+        SpecMismatch: if the parameters do not fit the spec, are not finite real numbers, or those of one network.
     """
     if spec.check(params) is None:
         raise SpecMismatch("the parameters are of one network. Take ws.fingerprint(params, spec), or stack several.")

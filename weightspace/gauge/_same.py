@@ -96,9 +96,6 @@ def same(a: Mapping[str, Tensor], b: Mapping[str, Tensor], spec: SymmetrySpec, *
 
 
 def _checked(params: Mapping[str, Tensor], spec: SymmetrySpec, which: str) -> Params:
-    if spec.check(params) is not None:
+    if spec.check_values(params, of=f"the {which} network") is not None:
         raise SpecMismatch(f"the {which} argument stacks several networks. Compare them one by one.")
-    for name, value in params.items():
-        if not bool(value.isfinite().all()):
-            raise SpecMismatch(f"parameter {name!r} of the {which} network has entries that are not finite.")
     return {name: params[name].to(torch.float64) for name in spec.axes}

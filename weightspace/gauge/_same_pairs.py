@@ -33,13 +33,15 @@ def same_pairs(
     than any other, and the networks still differ. What is neither is decided by :func:`same`, one by one.
 
     Args:
-        networks: Of any floating-point types, with finite entries.
+        networks: Of any floating-point types.
         pairs: Places in ``networks``.
         spec: The symmetry of all of them.
 
     Raises:
-        SpecMismatch: if a parameter does not fit the spec.
+        SpecMismatch: if a parameter does not fit the spec, or is not finite.
     """
+    for place, net in enumerate(networks):
+        spec.check_values(net, of=f"network {place}")
     wide = {n: torch.stack([net[n].double() for net in networks]) for n in spec.axes}
     rooms = {n: _room(wide[n], torch.tensor([_unit(net[n]) for net in networks]).double()) for n in spec.axes}
     canonical, to_canonical, _ = canonicalize(wide, spec, scale="balanced")

@@ -209,7 +209,7 @@ class SymmetrySpec:
         """The number of stacked networks in ``params``, or ``None`` for a single network.
 
         Raises:
-            SpecMismatch: at the first parameter whose name or shape differs from the spec.
+            SpecMismatch: at the first parameter whose name or shape differs from the spec, or that is complex.
         """
         for name in params:
             if name not in self.axes:
@@ -223,6 +223,11 @@ class SymmetrySpec:
                 raise SpecMismatch(
                     f"parameter {name!r} is missing; this architecture is {self}. "
                     f"Got only: {', '.join(params) or 'nothing'}."
+                )
+            if params[name].is_complex():
+                raise SpecMismatch(
+                    f"parameter {name!r} is complex ({params[name].dtype}), and scales and signs here are real. "
+                    f"Complex networks are not supported; if all its imaginary parts are 0, take params[{name!r}].real"
                 )
             want, have = self.shape(name), tuple(params[name].shape)
             lead = have[: len(have) - len(want)]
@@ -238,6 +243,32 @@ class SymmetrySpec:
                     "Stack all parameters over the same networks, e.g. torch.stack per name."
                 )
             stacked = num
+        return stacked
+
+    def check_values(self, params: Mapping[str, Tensor], of: str = "") -> int | None:
+        """What :meth:`check` says, once every entry is known to be a finite real number.
+
+        Args:
+            params: One network or stacked networks.
+            of: Whose parameters they are, for the message: ``"the second network"``.
+
+        Raises:
+            SpecMismatch: at the first parameter that does not fit, or holds NaN, infinity, or no values (meta device).
+        """
+        stacked = self.check(params)
+        for name in self.axes:
+            value, named = params[name].detach(), f"parameter {name!r}" + (f" of {of}" if of else "")
+            if value.is_meta:
+                raise SpecMismatch(f"{named} is on the meta device and holds no values. Load them first.")
+            if not value.is_floating_point():
+                continue
+            value = value.float() if value.itemsize == 1 else value  # torch asks this of no 8-bit float
+            if count := int((~value.isfinite()).sum()):
+                what = "NaN" if bool(value.isnan().any()) else "infinity"
+                raise SpecMismatch(
+                    f"{named} holds values that are not finite ({what}; {count} of {value.numel()}). "
+                    "Its network has diverged or is damaged; leave it out."
+                )
         return stacked
 
     def __str__(self) -> str:

@@ -47,12 +47,12 @@ def canonicalize(
         permute: Sort the neurons; otherwise they stay where they are.
 
     Raises:
-        SpecMismatch: if the parameters do not fit the spec.
+        SpecMismatch: if the parameters do not fit the spec, or are not finite real numbers.
         ConfigError: if ``scale`` is none of the three.
     """
     if scale not in get_args(ScaleForm):
         raise ConfigError(f"scale is {scale!r}; it is one of {', '.join(get_args(ScaleForm))}. Type scale='norm'.")
-    single = spec.check(params) is None
+    single = spec.check_values(params) is None
     stacked = {name: value.detach().unsqueeze(0) if single else value.detach() for name, value in params.items()}
     # Anything narrower overflows or rounds away in squares and cubes; the element is float64 in any case.
     exact = {name: stacked[name].cpu().double() for name in spec.axes}
