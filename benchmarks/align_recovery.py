@@ -25,10 +25,9 @@ from rich.progress import track
 from torch import Tensor, nn
 
 import weightspace as ws
-from weightspace.alignment import align
-from weightspace.alignment._align import _balanced
-from weightspace.alignment._descent import _State, descend, problem
+from weightspace.alignment import align, linear_assignment
 from weightspace.gauge import Element, identity, stack
+from weightspace.gauge.match import balance, descend, problem
 
 NOISE = (0.0, 0.01, 0.03, 0.1, 0.3)
 AT_ONCE = 25
@@ -118,16 +117,12 @@ def recover(spec: ws.SymmetrySpec, like: dict[str, Tensor], size: float, seeds: 
     planted = Element.stack(elements)
     b = ws.act(planted, stack([noisy(p, size, s) for p, s in zip(singles, seeds, strict=True)]), spec)
     counts = {"ours": int(found(align(a, b, spec).element, planted, spec).sum())}
-    (left, to_left), (right, to_right) = _balanced(a, spec, False), _balanced(b, spec, False)
+    (left, to_left), (right, to_right) = balance(a, spec), balance(b, spec)
     task = problem(left, right, spec)
     element, _ = descend(task, identity(task.spec).expand(task.num))
     element = ws.compose(ws.inverse(to_left), ws.compose(element, to_right))
     counts["from the identity"] = int(found(element, planted, spec).sum())
-    wide = [{k: v.double() if v.is_floating_point() else v for k, v in p.items()} for p in (a, b)]
-    plain = problem(wide[0], wide[1], spec)
-    state = _State(plain, identity(plain.spec).expand(plain.num))
-    state.match("signs")
-    counts["plain descent"] = int(found(state.element, planted, spec).sum())
+    counts["plain descent"] = int(found(linear_assignment(a, b, spec), planted, spec).sum())
     return counts
 
 

@@ -12,13 +12,19 @@ import weightspace as ws
 from tests.architectures import ARCHITECTURES
 from tests.architectures.oracle import random_state
 from weightspace.alignment import align
-from weightspace.alignment._align import best_start
-from weightspace.alignment._carriers import families
-from weightspace.alignment._costs import pair_costs, products
-from weightspace.alignment._descent import descend, distance, match_family, problem
-from weightspace.alignment._quartic import best_scale
-from weightspace.alignment._starts import starts
 from weightspace.gauge import stack
+from weightspace.gauge.match import (
+    best_scale,
+    best_start,
+    descend,
+    distance,
+    families,
+    match_family,
+    pair_costs,
+    problem,
+    products,
+    starts,
+)
 
 from . import chain, draw
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from weightspace.alignment._assign import LARGE, assign
+from weightspace.gauge.match import LARGE, assign
 
 _DRAW = np.random.default_rng(0)
 _NORMAL = _DRAW.normal(size=(LARGE, LARGE))

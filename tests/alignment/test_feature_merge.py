@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 import weightspace as ws
 from weightspace.alignment import greedy_soup, match_activations, merge
-from weightspace.alignment._assign import assign
 from weightspace.alignment._feature_universe import _matched, feature_universe
 from weightspace.alignment._features import Features
+from weightspace.gauge.match import assign
 
 from .trained_pairs import blobs, case, largest_gap, orbit, trained, unrelated
 

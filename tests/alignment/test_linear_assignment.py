@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 
 import weightspace as ws
 from weightspace.alignment import align, linear_assignment
-from weightspace.alignment._descent import problem
-from weightspace.alignment._linear_assignment import _step
 from weightspace.gauge import stack
+from weightspace.gauge.match import best_signs, problem
 from weightspace.tasks import perturb
 from weightspace.tasks.orbit_curves import orbit_pairs, same_places
 
@@ -37,7 +36,7 @@ def test_it_ends_where_no_layer_can_be_matched_better(sizes: list[int], seed: in
     element = linear_assignment(a, b, spec, seed=seed)
     moved = ws.act(element, b, spec)
     for family in problem(a, moved, spec).families:
-        step = _step(a, moved, spec, family)
+        step = best_signs(a, moved, spec, family)
         assert all(torch.equal(perm, torch.arange(perm.shape[-1]).expand_as(perm)) for perm in step.perm.values())
         assert all(bool((scale == 1).all()) for scale in step.scale.values())
     same = linear_assignment(a, b, spec, seed=seed)

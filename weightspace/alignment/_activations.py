@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 from .._errors import SpecMismatch
 from ..gauge import Element
-from ..gauge.canonical import arrange
+from ..gauge.index import arrange
+from ..gauge.match import assign, balance
 from ..spec import SymmetrySpec
-from ._align import _balanced
-from ._assign import assign
 from ._batches import Inputs
 from ._features import balanced_sizes, features, gains, scale_between
+from ._stacks import stacked
 
 
 def match_activations(
@@ -52,7 +52,7 @@ def match_activations(
             raise SpecMismatch(f"the {which} argument stacks several networks. Match them one by one.")
     settled = balanced_sizes(spec)
     gain = [gains(params, spec) for params in (a, b)]
-    gauges = [_balanced(params, spec, single=True)[1].scale for params in (a, b)] if settled else []
+    gauges = [balance(stacked(params, spec, single=True), spec)[1].scale for params in (a, b)] if settled else []
     keys = {space.name: torch.arange(space.size).double().unsqueeze(0) for space in spec.free}
     scale = {space.name: torch.ones(space.size, dtype=torch.float64) for space in spec.free}
     for root, family in features([a, b], spec, module, inputs).items():

@@ -1,6 +1,6 @@
 """Alignment: the element that brings one network nearest to another one, with a proof that it changes nothing."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -10,18 +10,13 @@ from torch import Tensor, nn
 
 from .._errors import ConfigError, SpecMismatch
 from .._types import Params
-from ..gauge import Element, act, canonicalize, compose, identity, inverse, same_function
+from ..gauge import Element, act, compose, inverse, same_function
+from ..gauge.match import Progress, balance, best_start, problem
 from ..spec import SymmetrySpec
-from ._descent import Problem, descend, distance, move, problem
-from ._starts import starts
+from ._stacks import same_number, stacked
 
 LIMITS = {torch.float64: 1e-9, torch.float32: 1e-4}
 """Largest difference of the outputs, relative to their size, that rounding explains, by number type."""
-
-EXACT = 1e-20
-"""Squared distance, relative to the squared norm, at which two networks are one."""
-
-Progress = Callable[[int, int], None]
 
 
 @final
@@ -101,9 +96,9 @@ def align(
     """
     if restarts < 0:
         raise ConfigError(f"restarts is {restarts}; give 0 or more.")
-    single = _same_number(a, b, spec) is None
-    left, to_left = _balanced(a, spec, single)
-    right, to_right = _balanced(b, spec, single)
+    single = same_number(a, b, spec) is None
+    left, to_left = balance(stacked(a, spec, single), spec)
+    right, to_right = balance(stacked(b, spec, single), spec)
     task = problem(left, right, spec)
     element, nearest, began = best_start(task, restarts, seed, progress)
     size = task.size.sqrt().where(task.size > 0, 1.0)
@@ -116,38 +111,6 @@ def align(
     # What stays where it is would be shared with ``b``, perhaps a network in training.
     params = {name: value.clone() if value is b[name] else value for name, value in act(element, b, spec).items()}
     return Alignment(element, params, nearest, began, certify(b, params, module, example))
-
-
-def best_start(
-    task: Problem, restarts: int, seed: int, progress: Progress | None = None
-) -> tuple[Element, Float[Tensor, " b"], dict[str, Float[Tensor, " b"]]]:
-    """The best end of the descents of each pair, its squared distance, and the squared distance of every start."""
-    began: dict[str, Tensor] = {}
-    nearest: Element | None = None
-    ends: list[Element] = []
-    for name, start in starts(task, restarts, seed):
-        began[name] = distance(task.left, move(start, task.right, task.spec), task.weighed)
-        # A later start must be clearly nearer: rounding would else choose between equal ones.
-        better = began[name] < torch.stack(list(began.values())[:-1] or [began[name] * torch.inf]).amin(0) * (1 - 1e-9)
-        nearest = start if nearest is None else _merged(better, start, nearest)
-        ends += [start] if restarts else []
-    assert nearest is not None, "the identity is always a start"
-    if not restarts or bool((torch.stack(list(began.values())).amin(0) <= EXACT * task.size).all()):
-        ends = [nearest]
-    best, far = descend(task, ends[0])
-    for place, start in enumerate(ends[1:]):
-        if progress is not None:
-            progress(place + 1, len(ends))
-        end, reached = descend(task, start)
-        best, far = _merged(reached < far * (1 - 1e-9), end, best), torch.minimum(far, reached)
-    if progress is not None:
-        progress(len(ends), len(ends))
-    return best, far, began
-
-
-def _merged(which: Tensor, first: Element, second: Element) -> Element:
-    """The first element for the pairs ``which``, the second for the others."""
-    return second.put(which.nonzero()[:, 0], first[which])
 
 
 def certify(
@@ -193,33 +156,3 @@ def certify(
             f"({limit:g}): the spec does not hold for {type(module).__name__}. Derive it: ws.derive(module, example)."
         )
     return worst
-
-
-def _same_number(a: Mapping[str, Tensor], b: Mapping[str, Tensor], spec: SymmetrySpec) -> int | None:
-    first, second = spec.check(a), spec.check(b)
-    if first != second:
-        raise SpecMismatch(
-            f"the first argument holds {first or 'one'} network{'s stacked' if first else ''}, the second "
-            f"{second or 'one'}. Stack as many in both: ws.gauge.stack([...])."
-        )
-    for which, params in (("first", a), ("second", b)):
-        for name, value in params.items():
-            if not bool(value.isfinite().all()):
-                raise SpecMismatch(f"parameter {name!r} of the {which} network has entries that are not finite.")
-    return first
-
-
-def _balanced(params: Mapping[str, Tensor], spec: SymmetrySpec, single: bool) -> tuple[Params, Element]:
-    """Stacked float64 networks in the balanced gauge, and the element that leads there."""
-    wide = _stacked(params, spec, single)
-    if not any(space.scale in ("positive", "nonzero") for space in spec.free):
-        return wide, identity(spec).expand(len(next(iter(wide.values()))))
-    moved, element, _ = canonicalize(wide, spec, scale="balanced", permute=False)
-    return moved, element
-
-
-def _stacked(params: Mapping[str, Tensor], spec: SymmetrySpec, single: bool) -> Params:
-    """Float64 networks in the order of the spec, stacked."""
-    wide = {name: params[name].detach().cpu() for name in spec.axes}
-    wide = {name: value.double() if value.is_floating_point() else value for name, value in wide.items()}
-    return {name: value.unsqueeze(0) for name, value in wide.items()} if single else wide

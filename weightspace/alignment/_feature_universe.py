@@ -7,14 +7,13 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ..gauge import Element, act, compose, stack
-from ..gauge.canonical import arrange
+from ..gauge.index import arrange
+from ..gauge.match import Progress, assign, balance, problem
 from ..spec import SymmetrySpec
-from ._align import Progress, _balanced
-from ._assign import assign
 from ._batches import Inputs
-from ._descent import problem
 from ._features import Features, balanced_sizes, features, gains, scale_between
-from ._universe import MOST_ROUNDS, Universe, check_networks, row, spread, wide
+from ._stacks import wide
+from ._universe import MOST_ROUNDS, Universe, check_networks, row, spread
 
 GAIN = 1e-9
 """Smallest gain of a round, relative to the number of neurons, that counts."""
@@ -50,7 +49,7 @@ def feature_universe(
         ConfigError: if there is no batch.
     """
     check_networks(networks, spec)
-    balanced, to_balanced = _balanced(stack([wide(params, spec) for params in networks]), spec, single=False)
+    balanced, to_balanced = balance(stack([wide(params, spec) for params in networks]), spec)
     num = len(networks)
     run = [
         {name: value.to(params[name].dtype) for name, value in row(balanced, k).items()}

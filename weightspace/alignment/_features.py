@@ -13,11 +13,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from .._errors import SpecError
+from ..gauge.match import Progress, families, with_inside
 from ..spec import NeuronSpace, SymmetrySpec
-from ._align import Progress
 from ._batches import Inputs, check_batches
-from ._carriers import families
-from ._descent import with_inside
 from ._sites import Site, recorded, sites
 
 CONSTANT = 1e-6

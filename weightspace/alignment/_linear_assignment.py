@@ -8,13 +8,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from .._types import Params
 from ..gauge import Element, compose, identity
+from ..gauge.match import best_signs, changes, move, problem
 from ..spec import SymmetrySpec
-from ._align import _same_number, _stacked
-from ._carriers import Family
-from ._costs import Choice, pair_costs, products
-from ._descent import changes, element_of, move, problem, with_inside
+from ._stacks import same_number, stacked
 
 MOST_SWEEPS = 1000
 """Sweeps over all layers at most, as in the paper's code; it ends after a few."""
@@ -42,8 +39,8 @@ def linear_assignment(
     Source: arXiv:2511.12601, section 2, from the description. A product of exactly 0 gets the sign 1: with the sign 0
     the neuron would be gone.
     """
-    single = _same_number(a, b, spec) is None
-    task = problem(_stacked(a, spec, single), _stacked(b, spec, single), spec)
+    single = same_number(a, b, spec) is None
+    task = problem(stacked(a, spec, single), stacked(b, spec, single), spec)
     element, moved = identity(spec).expand(task.num), dict(task.right)
     generator = torch.Generator().manual_seed(seed)
     active = torch.ones(task.num, dtype=torch.bool)
@@ -56,7 +53,7 @@ def linear_assignment(
                 if not len(which):
                     continue
                 here, there = ({n: value[n][which] for n in part.axes} for value in (task.left, moved))
-                step = _step(here, there, spec, family)
+                step = best_signs(here, there, spec, family)
                 for name, value in move(step, there, part).items():
                     moved[name] = moved[name].index_copy(0, which, value)
                 element = element.put(which, compose(step, element[which]))
@@ -65,14 +62,3 @@ def linear_assignment(
         if not bool(active.any()):
             break
     return element[0] if single else element
-
-
-def _step(left: Params, right: Params, spec: SymmetrySpec, family: Family) -> Element:
-    """The best order and signs of one layer, by products in float64."""
-    costs: dict[str, Tensor | None] = {}
-    choices: dict[str, Choice] = {}
-    for each in with_inside(family):
-        found = products(left, right, each.carriers, dtype=torch.float64)
-        # Norms do not depend on order and signs: the smallest distance is the largest product.
-        costs[each.space], choices[each.space] = pair_costs(found, each, sizes=False)
-    return element_of(family, costs, choices, spec, len(next(iter(left.values()))))

@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.utils._pytree import tree_leaves
 from torch.utils.hooks import RemovableHandle
 
-from ..gauge.canonical import has_own_order
+from ..gauge.index import has_own_order
 from ..spec import Axis, SymmetrySpec
 from ._batches import Batch
 

@@ -15,9 +15,9 @@ from torch import Tensor
 from .._errors import SpecMismatch
 from .._types import Params
 from ..gauge import Element, act, compose, identity, inverse, stack
+from ..gauge.match import Problem, Progress, balance, best_start, descend, distance, problem
 from ..spec import SymmetrySpec
-from ._align import Progress, _balanced, best_start
-from ._descent import Problem, descend, distance, problem
+from ._stacks import wide
 from ._subgroups import without_scales
 
 MOST_ROUNDS = 50
@@ -73,7 +73,7 @@ def universe(
         SpecMismatch: if there is no network, one does not fit the spec, is a stack, or has entries that are not finite.
     """
     check_networks(networks, spec)
-    balanced, to_balanced = _balanced(stack([wide(params, spec) for params in networks]), spec, single=False)
+    balanced, to_balanced = balance(stack([wide(params, spec) for params in networks]), spec)
     between, far = _pairs(balanced, spec, restarts, seed, progress)
     reference = int(far.sum(1).argmin())
     own = [between[reference, k] for k in range(len(networks))]
@@ -141,12 +141,6 @@ def _pairs(
         if progress is not None:
             progress(i + 1, num - 1)
     return found, far
-
-
-def wide(params: Mapping[str, Tensor], spec: SymmetrySpec) -> Params:
-    """Float64 where there are floats: networks may differ in their number types."""
-    found = {name: params[name].detach().cpu() for name in spec.axes}
-    return {name: value.double() if value.is_floating_point() else value for name, value in found.items()}
 
 
 def _mean_of_others(value: Tensor, k: int) -> Tensor:

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from .._errors import SpecMismatch
 from ..spec import SymmetrySpec
-from ._rows import neuron_rows
 from .canonical import canonicalize
+from .index import neuron_rows
 
 _STEP = 0.05
 KIND = "ws1"

@@ -24,7 +24,7 @@ from ..spec import NeuronSpace, SymmetrySpec
 from ._act import act
 from ._element import Element, compose, identity
 from ._rows import Rows, movers, rows_of
-from .canonical._places import arrange, has_own_order
+from .index import arrange, has_own_order
 
 PASSES = 10
 

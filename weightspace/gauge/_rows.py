@@ -4,7 +4,7 @@ A row is ordered along axes whose neurons are settled (or fixed). Along the othe
 does not depend on their order and signs, and rounding moves a sorted row no further than the row itself.
 """
 
-from collections.abc import Mapping, Set
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import final
 
@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..spec import Axis, SymmetrySpec
-from .canonical._owners import Owners, owners
+from .index import Owners, owners
 
 SIGNED = ("sign", "nonzero")
 
@@ -113,22 +113,3 @@ def _rank(owner: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
     rank = torch.empty_like(owner)
     rank[order] = torch.arange(len(owner)) - (count.cumsum(0) - count)[owner[order]]
     return rank
-
-
-def neuron_rows(params: Mapping[str, Tensor], spec: SymmetrySpec, name: str) -> list[Float[Tensor, "n _k"]]:
-    """By parameter axis that runs over the neurons of a space, in order: its entries, one row for each neuron."""
-    rows, size = [], spec.space[name].size
-    for key, axes in spec.params:
-        for dim, axis in enumerate(axes):
-            start = 0
-            for part in axis.parts:
-                stop = start + spec.length(part)
-                if part.space is not None and spec.root(part.space) == name and _is_in_order(part):
-                    entries = params[key].narrow(dim, start, stop - start).unflatten(dim, (size, part.repeat))
-                    rows.append(entries.movedim(dim, 0).flatten(1).to(torch.float64))
-                start = stop
-    return rows
-
-
-def _is_in_order(part: Axis) -> bool:
-    return part.times == 1 and part.over is None and part.index is None

@@ -11,10 +11,10 @@ from .._types import Params
 from ..spec import NeuronSpace, SymmetrySpec
 from ._act import act
 from ._element import Element, compose, identity, inverse
-from ._fingerprint import neuron_rows
 from ._rounding import unit
 from ._same import LIMIT, same
 from .canonical import canonicalize
+from .index import neuron_rows
 
 SWEEPS = 6
 CLEAR = 10 * LIMIT

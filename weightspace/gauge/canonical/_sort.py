@@ -18,8 +18,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor
 
 from ...spec import SymmetrySpec
-from ._owners import Owners, owners
-from ._places import arrange, has_own_order, places
+from ..index import Owners, arrange, has_own_order, owners, places
 
 ROUNDS = 3
 Keys = dict[str, Tensor]

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from ...spec import SymmetrySpec
-from ._owners import owners
+from ..index import owners
 
 Kind = Literal["sign", "size"]
 ACTS: dict[Kind, tuple[str, ...]] = {"sign": ("sign", "nonzero"), "size": ("positive", "nonzero")}

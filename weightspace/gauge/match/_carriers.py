@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..gauge.canonical import Owners, has_own_order, owners, places
-from ..spec import Axis, SymmetrySpec
+from ...spec import Axis, SymmetrySpec
+from ..index import Owners, has_own_order, owners, places
 
 Signs = tuple[str, ...]
 Powers = tuple[tuple[str, int], ...]
@@ -89,6 +89,11 @@ def families(spec: SymmetrySpec) -> tuple[Family, ...]:
     alone = [space.name for space in spec.free if space.scale != "trivial" and spec.root(space.name) not in named]
     roots = list(dict.fromkeys(spec.root(name) for name in alone))
     return (*found, *(_family(spec, root, set()) for root in roots))
+
+
+def with_inside(family: Family) -> list[Family]:
+    """A family and all families inside its neurons."""
+    return [family, *(each for inner in family.inside for each in with_inside(inner))]
 
 
 def _family(spec: SymmetrySpec, root: str, named: set[str]) -> Family:

@@ -4,7 +4,7 @@ For every pair the best sign and scale are chosen in the same step, so that an a
 optimum over order, signs and scales together.
 
 Source: for signs arXiv:2511.12601, Proposition 1 (assignment on magnitudes); for positive scales ours, the quartic of
-:mod:`weightspace.alignment._quartic`.
+:mod:`weightspace.gauge.match._quartic`.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Where descent starts: elements found by comparing neurons with what is known of them so far.
+"""The element found by comparing neurons with what is known of them so far.
 
 A sweep matches one family after the other. Entries towards neurons that are matched already (or never move: inputs,
 outputs) are compared one by one; of the others only their sorted values, which no order of the neighbours changes. So
@@ -7,38 +7,21 @@ a planted element is found at once, where descent from the identity ends in a po
 Source: the sorted slices and the sweep are ours; the reference starts from the identity (arXiv:2511.12601).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..gauge import Element, compose, identity, sample
-from ..spec import SymmetrySpec
-from ._carriers import Carrier, Family
+from ...spec import SymmetrySpec
+from .._element import Element, compose, identity
+from ._carriers import Carrier, Family, with_inside
 from ._costs import Choice, Products, pair_costs, products
-from ._descent import Problem, element_of, move, with_inside
-
-CLEARLY = 2.0
-"""How many times as much one side must tell for a sweep from the other one to be left out."""
+from ._problem import Problem
+from ._step import element_of, move
 
 
-def starts(task: Problem, restarts: int, seed: int) -> Iterator[tuple[str, Element]]:
-    """Name and element of every start: the sweeps, the identity, and random ones."""
-    onward, backward = task.families, task.families[::-1]
-    told = [_told(task, order) for order in (onward, backward)]
-    # From a side that tells much less, a sweep is nearer only by chance.
-    if onward and (restarts or told[0] * CLEARLY >= told[1]):
-        yield "sweep", sweep(task, onward)
-    if backward and (restarts or told[1] * CLEARLY >= told[0]):
-        yield "backward", sweep(task, backward)
-    yield "identity", identity(task.spec).expand(task.num)
-    for place in range(restarts):
-        drawn = sample(task.spec, seed + place, num=task.num, max_scale=1.0)
-        yield f"random {place}", drawn
-
-
-def _told(task: Problem, order: tuple[Family, ...]) -> float:
+def known_share(task: Problem, order: tuple[Family, ...]) -> float:
     """Of what carries a family, the share in squared norm that is known at its turn; of the least known family."""
     known: set[str] = set()
     least = 1.0

@@ -1,0 +1,40 @@
+"""The arguments of an alignment as stacks of float64 networks."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from .._errors import SpecMismatch
+from .._types import Params
+from ..spec import SymmetrySpec
+
+
+def same_number(a: Mapping[str, Tensor], b: Mapping[str, Tensor], spec: SymmetrySpec) -> int | None:
+    """How many networks both arguments stack; ``None`` for one each.
+
+    Raises:
+        SpecMismatch: if they do not fit the spec, differ in number, or are not finite.
+    """
+    first, second = spec.check(a), spec.check(b)
+    if first != second:
+        raise SpecMismatch(
+            f"the first argument holds {first or 'one'} network{'s stacked' if first else ''}, the second "
+            f"{second or 'one'}. Stack as many in both: ws.gauge.stack([...])."
+        )
+    for which, params in (("first", a), ("second", b)):
+        for name, value in params.items():
+            if not bool(value.isfinite().all()):
+                raise SpecMismatch(f"parameter {name!r} of the {which} network has entries that are not finite.")
+    return first
+
+
+def wide(params: Mapping[str, Tensor], spec: SymmetrySpec) -> Params:
+    """Float64 where there are floats: networks may differ in their number types."""
+    found = {name: params[name].detach().cpu() for name in spec.axes}
+    return {name: value.double() if value.is_floating_point() else value for name, value in found.items()}
+
+
+def stacked(params: Mapping[str, Tensor], spec: SymmetrySpec, single: bool) -> Params:
+    """Float64 networks in the order of the spec, stacked."""
+    found = wide(params, spec)
+    return {name: value.unsqueeze(0) for name, value in found.items()} if single else found

@@ -1,0 +1,68 @@
+"""Where descent starts, and the best end of the descents from there."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from .._element import Element, identity, sample
+from ._descent import descend
+from ._problem import Problem, distance
+from ._step import move
+from ._sweep import known_share, sweep
+
+EXACT = 1e-20
+"""Squared distance, relative to the squared norm, at which two networks are one."""
+
+Progress = Callable[[int, int], None]
+
+CLEARLY = 2.0
+"""How many times as much one side must tell for a sweep from the other one to be left out."""
+
+
+def starts(task: Problem, restarts: int, seed: int) -> Iterator[tuple[str, Element]]:
+    """Name and element of every start: the sweeps, the identity, and random ones."""
+    onward, backward = task.families, task.families[::-1]
+    told = [known_share(task, order) for order in (onward, backward)]
+    # From a side that tells much less, a sweep is nearer only by chance.
+    if onward and (restarts or told[0] * CLEARLY >= told[1]):
+        yield "sweep", sweep(task, onward)
+    if backward and (restarts or told[1] * CLEARLY >= told[0]):
+        yield "backward", sweep(task, backward)
+    yield "identity", identity(task.spec).expand(task.num)
+    for place in range(restarts):
+        drawn = sample(task.spec, seed + place, num=task.num, max_scale=1.0)
+        yield f"random {place}", drawn
+
+
+def best_start(
+    task: Problem, restarts: int, seed: int, progress: Progress | None = None
+) -> tuple[Element, Float[Tensor, " b"], dict[str, Float[Tensor, " b"]]]:
+    """The best end of the descents of each pair, its squared distance, and the squared distance of every start."""
+    began: dict[str, Tensor] = {}
+    nearest: Element | None = None
+    ends: list[Element] = []
+    for name, start in starts(task, restarts, seed):
+        began[name] = distance(task.left, move(start, task.right, task.spec), task.weighed)
+        # A later start must be clearly nearer: rounding would else choose between equal ones.
+        better = began[name] < torch.stack(list(began.values())[:-1] or [began[name] * torch.inf]).amin(0) * (1 - 1e-9)
+        nearest = start if nearest is None else _merged(better, start, nearest)
+        ends += [start] if restarts else []
+    assert nearest is not None, "the identity is always a start"
+    if not restarts or bool((torch.stack(list(began.values())).amin(0) <= EXACT * task.size).all()):
+        ends = [nearest]
+    best, far = descend(task, ends[0])
+    for place, start in enumerate(ends[1:]):
+        if progress is not None:
+            progress(place + 1, len(ends))
+        end, reached = descend(task, start)
+        best, far = _merged(reached < far * (1 - 1e-9), end, best), torch.minimum(far, reached)
+    if progress is not None:
+        progress(len(ends), len(ends))
+    return best, far, began
+
+
+def _merged(which: Tensor, first: Element, second: Element) -> Element:
+    """The first element for the pairs ``which``, the second for the others."""
+    return second.put(which.nonzero()[:, 0], first[which])
