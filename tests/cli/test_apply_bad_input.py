@@ -139,7 +139,7 @@ def test_one_bad_network_of_a_folder_stops_before_the_first_is_written(folder, c
 
 
 def test_a_missing_network_is_refused(folder, capsys):
-    refused(folder, capsys, "there is no file or folder", network="nowhere.safetensors")
+    refused(folder, capsys, "nowhere.safetensors does not exist", network="nowhere.safetensors")
 
 
 def test_a_truncated_network_is_refused(folder, capsys):

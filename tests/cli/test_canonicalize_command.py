@@ -161,7 +161,7 @@ def test_inspect_draws_a_picture(folder: Path, capsys: pytest.CaptureFixture[str
 
 ONE = ("canonicalize", "nets/a.safetensors", "--spec", "spec.txt")
 BAD = {
-    "no such file": (("canonicalize", "d.pt", "--spec", "spec.txt", "--out", "new.pt"), "no file or folder d.pt"),
+    "no such file": (("canonicalize", "d.pt", "--spec", "spec.txt", "--out", "new.pt"), "d.pt does not exist"),
     "no --out": (ONE, "--out"),
     "form": ((*ONE, "--out", "new.pt", "--scale", "l2"), "choose from"),
     "suffix": ((*ONE, "--out", "new.npy"), "should end in .safetensors, .pt, .pth"),
@@ -187,7 +187,7 @@ BAD = {
         "a module on the meta device cannot be compared",
     ),
     "no picture": (("inspect", "--spec", "spec.txt", "--draw", "new.pdf"), "Type e.g. --draw new.svg"),
-    "other file": (("inspect", "e.safetensors", "--spec", "spec.txt"), "no file of tensors"),
+    "other file": (("inspect", "e.safetensors", "--spec", "spec.txt"), "does not exist"),
 }
 
 

@@ -125,7 +125,7 @@ def test_an_interrupted_run_continues_to_the_same_table(folder: Path, monkeypatc
 
 BAD = {
     "no csv": (["dedupe", "nets", "--spec", "spec.txt", "--out", "groups.txt"], "is not a .csv file"),
-    "no folder": (["dedupe", "net", "--spec", "spec.txt", "--out", "groups.csv"], "there is no file or folder net"),
+    "no folder": (["dedupe", "net", "--spec", "spec.txt", "--out", "groups.csv"], "net does not exist"),
     "no architecture": (["dedupe", "nets", "--out", "groups.csv"], "--model --spec is required"),
     "other network": (COMMAND, "nets/z.safetensors: parameter '0.weight' has shape"),
     "stacked": (COMMAND, "nets/z.safetensors stacks 1 networks"),

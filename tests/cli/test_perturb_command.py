@@ -97,7 +97,7 @@ BAD = {
     "both scales": (["a.safetensors", *MODEL, "--max-scale", "2", "--scale-std", "1"], "not allowed with"),
     "folder in use": (["a.safetensors", *MODEL, "--out", "shards"], "holds files already. Name a new folder"),
     "file as folder": (["a.safetensors", *MODEL, "--out", "x.pt"], "is the name of a file"),
-    "missing file": (["b.safetensors", *MODEL], "there is no file b.safetensors"),
+    "missing file": (["b.safetensors", *MODEL], "b.safetensors does not exist"),
     "other architecture": (["other.safetensors", *MODEL], "other.safetensors: parameter"),
     "not finite": (["nan.safetensors", *MODEL], "not finite"),
     "wrong spec": (

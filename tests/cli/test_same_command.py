@@ -87,7 +87,7 @@ BAD = {
         "returns int. Return a torch",
     ),
     "refused": (["inspect", "--model", "small_nets:recurrent", "--input", "2,4,3"], "it calls gru"),
-    "missing file": (["same", "a.safetensors", "d.pt", "--spec", "spec.txt"], "d.pt is no file of tensors"),
+    "missing file": (["same", "a.safetensors", "d.pt", "--spec", "spec.txt"], "d.pt does not exist"),
     "wrong suffix": (
         ["same", "a.safetensors", "b.pt", "--spec", "spec.txt", "--out", "x.npy"],
         "not a .safetensors",

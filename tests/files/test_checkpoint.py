@@ -2,7 +2,7 @@
 
 import io
 
-from weightspace.files.checkpoint import _fill
+from weightspace.files.formats import fill
 
 
 class Slow(io.RawIOBase):
@@ -17,6 +17,6 @@ class Slow(io.RawIOBase):
 
 def test_a_read_that_stops_short_is_continued_and_one_past_the_end_is_refused() -> None:
     content, buffer = bytes(range(10)), bytearray(10)
-    assert _fill(Slow(content), memoryview(buffer))
+    assert fill(Slow(content), memoryview(buffer))
     assert buffer == content
-    assert not _fill(Slow(content), memoryview(bytearray(11)))
+    assert not fill(Slow(content), memoryview(bytearray(11)))

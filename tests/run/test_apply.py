@@ -112,7 +112,7 @@ def test_values_that_are_not_finite_are_refused_by_name(evaluated, network, tmp_
 
 def test_stacked_networks_are_refused(evaluated, network, tmp_path):
     stacked = {name: torch.stack([value, value]) for name, value in network.items()}
-    with pytest.raises(SpecMismatch, match="holds 2 stacked networks"):
+    with pytest.raises(SpecMismatch, match="stacks 2 networks"):
         apply(evaluated, write(tmp_path / "a.safetensors", stacked), tmp_path / "b.safetensors")
 
 
@@ -124,7 +124,7 @@ def test_files_that_cannot_be_read_are_named(evaluated, network, tmp_path):
     (tmp_path / "a.pt").write_bytes(b"no tensors")
     with pytest.raises(ConfigError, match=r"a\.pt cannot be read as a file of tensors"):
         apply(evaluated, tmp_path / "a.pt", tmp_path / "b.pt")
-    with pytest.raises(ConfigError, match="there is no file or folder"):
+    with pytest.raises(ConfigError, match="does not exist"):
         apply(evaluated, tmp_path / "none.safetensors", tmp_path / "b.safetensors")
 
 

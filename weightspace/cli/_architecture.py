@@ -114,10 +114,10 @@ def _example(text: str) -> "Tensor":
 
 
 def read_params(path: Path, spec: "SymmetrySpec") -> "dict[str, Tensor]":
-    """The parameters of a network file under the names of the spec; see :func:`weightspace.files.networks.read_any`."""
-    from ..files.networks import read_any
+    """The parameters of a network under the names of the spec, see :func:`open_network`."""
+    from ..files.checkpoint import open_network
 
-    return read_any(path, spec).params
+    return open_network(path, spec).load()
 
 
 def read_spec(file: Path) -> "SymmetrySpec":

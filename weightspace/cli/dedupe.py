@@ -28,12 +28,12 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(args: argparse.Namespace, _: list[str]) -> None:
     from ..files import atomic
-    from ..files.networks import find_networks
+    from ..files.folder import find_networks
     from ..run.dedupe import dedupe
 
     if args.out.suffix != ".csv":
         raise ConfigError(f"--out {args.out} is not a .csv file. Type e.g. --out groups.csv")
-    files, spec = find_networks(args.folder), spec_of(args)
+    files, spec = find_networks([args.folder]), spec_of(args)
     cache = args.out.with_name(f"{args.out.name}.cache")
     with progress() as show:
         members = dedupe(files, lambda file: read_params(file, spec), spec, cache, show)

@@ -5,11 +5,10 @@ multiple of 8), and the tensors' bytes. Shapes and number types are known before
 and no more than a piece of one tensor is in memory.
 """
 
-import io
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,14 +17,18 @@ from torch import Tensor
 
 from .._errors import ConfigError, SpecMismatch
 from . import atomic, shards
-from .checkpoint import DTYPES, PIECE, Checkpoint, Part, is_finite, size
+from .checkpoint import PIECE, Checkpoint, Part, is_finite
+from .folder import network_at
+from .formats import DTYPES, READERS, TORCH, WRITTEN, size
 
 _WORDS = {dtype: word for word, dtype in DTYPES.items()}
+
+ENDS = ", ".join(WRITTEN)
 
 Progress = Callable[[int, int, str], None]
 
 
-def target(out: Path, like: Checkpoint, inputs: list[Path]) -> Path:
+def target(out: Path, like: Checkpoint, inputs: Sequence[Path]) -> Path:
     """``out``, if a checkpoint like the given one can be written there.
 
     Raises:
@@ -34,24 +37,76 @@ def target(out: Path, like: Checkpoint, inputs: list[Path]) -> Path:
     for path in inputs:
         if out.resolve() in _files(path):
             raise ConfigError(f"the result would replace its input {path}. Choose another --out.")
-    if out.suffix in (".safetensors", ".pt", ".pth"):
+    if out.suffix in WRITTEN:
         if out.is_dir():
             raise ConfigError(f"--out {out} is a folder. Choose another name for the file.")
         return out
     if like.index is None:
-        raise ConfigError(f"--out {out} should end in .safetensors, .pt or .pth, e.g. --out {out}.safetensors")
+        raise ConfigError(f"--out {out} should end in {ENDS}, e.g. --out {out.with_suffix('')}.safetensors")
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise ConfigError(f"--out {out} is there already. Remove it, or choose another folder for the shards.")
     return out
 
 
+def targets(files: Sequence[Path], named: Sequence[Path], out: Path) -> list[Path]:
+    """Where the results of ``files`` go: ``out`` itself for one file, the same names inside it for a folder of them.
+
+    Networks of folders inside folders keep theirs. A sharded network may go into one file, or as shards into a folder;
+    a format that is not written here becomes safetensors.
+
+    Args:
+        files: Networks, see :func:`weightspace.files.folder.find_networks`.
+        named: The paths that the user gave for them.
+        out: File or folder.
+
+    Raises:
+        ConfigError: if many networks should go into a file, two into one place, or a result would replace an input.
+    """
+    if len(files) == 1 and (shards.is_index(files[0]) or not named[0].is_dir()):
+        wanted = [_alone(files[0], out)]
+    elif out.is_file() or out.suffix in WRITTEN:
+        several = f"there are {len(files)} networks, so --out {out} must be a folder"
+        folder = f"{named[0]} is a folder, so --out {out} must be one as well"
+        raise ConfigError(f"{folder if named[0].is_dir() else several}, e.g. --out {out.stem}.")
+    else:
+        # A sharded network is its folder.
+        places = [file.parent if shards.is_index(file) else file for file in files]
+        root = Path(os.path.commonpath([place.parent for place in places]))
+        wanted = [out / _written_name(place.relative_to(root)) for place in places]
+    taken: dict[Path, Path] = {}
+    for file, place in zip(files, wanted, strict=True):
+        other = taken.setdefault(place, file)
+        if other != file:
+            raise ConfigError(f"{other} and {file} would both be written to {place}. Rename one of them.")
+        if place.resolve() in _files(file):
+            raise ConfigError(f"the result would replace its input {file}. Choose another --out.")
+    return wanted
+
+
+def _alone(file: Path, out: Path) -> Path:
+    if shards.is_index(file):
+        if out.is_file() and out.suffix not in WRITTEN:
+            raise ConfigError(f"{file} is sharded, so --out {out} must be a folder or end in {ENDS}.")
+        return out
+    place = out / _written_name(Path(file.name)) if out.is_dir() else out
+    if place.suffix not in WRITTEN:
+        raise ConfigError(f"--out {out} should end in {ENDS}, e.g. --out {out}.safetensors.")
+    return place
+
+
+def _written_name(name: Path) -> Path:
+    return name if name.suffix in WRITTEN or name.suffix not in READERS else name.with_suffix(".safetensors")
+
+
 def _files(network: Path) -> set[Path]:
-    """The file itself, or folder, index and shards."""
-    index = shards.index_in(network) if network.is_dir() else network
-    if index is None or not shards.is_index(index):
-        return {network.resolve()}
-    parts = [index.parent / file for file in set(shards.read_index(index).values())]
-    return {path.resolve() for path in (network, index, *parts)}
+    """The file itself, or folder, index and shards; nothing of what is no network."""
+    if not network.exists():
+        return set()
+    place = network_at(network) if network.is_dir() else network
+    if not shards.is_index(place):
+        return {place.resolve()}
+    parts = [place.parent / file for file in set(shards.read_index(place)[0].values())]
+    return {path.resolve() for path in (network, place.parent, place, *parts)}
 
 
 def write_like(
@@ -64,13 +119,13 @@ def write_like(
 ) -> None:
     """Write a checkpoint with the names, order, number types and metadata of ``like``.
 
-    A file name gets one file; a folder gets the shards of ``like`` and their index. Torch files (``.pt``) are put
-    together in memory first.
+    A file name gets one file; a folder gets the shards of ``like`` and their index. Torch files are put together in
+    memory first, and hold the state dict alone: the state of an optimizer is of the old numbers.
 
     Args:
         like: The checkpoint to follow.
         out: See :func:`target`.
-        tensor: The value to write, by plain name, in consecutive pieces of any shape; called once for each.
+        tensor: The value to write, by plain name, in consecutive pieces of any shape; called once for each tensor.
         dtypes: Number types by plain name, those of ``like`` by default.
         metadata: Entries to add to the metadata of every file.
         progress: Called with tensors done, tensors in all, and a message.
@@ -79,44 +134,49 @@ def write_like(
         ConfigError: if the place cannot be written; nothing is left of it.
         SpecMismatch: if a value is not finite in its number type; nothing is left either.
     """
-    types = dict(like.dtypes if dtypes is None else dtypes)
-    plain = {stored: name for name, stored in like.stored.items()}
+    # A tensor that has two names in the architecture is written as often as it is stored.
+    plain = {stored: name for name, stored in reversed(like.stored.items())}
+    types = {
+        stored: value.dtype if dtypes is None or stored not in plain else dtypes[plain[stored]]
+        for stored, value in like.tensors.items()
+    }
     done = 0
 
     def value(stored: str) -> Iterator[Tensor]:
         nonlocal done
         if progress is not None:
-            progress(done, len(plain), "tensors")
+            progress(done, len(types), "tensors")
         done += 1
-        name, num = plain[stored], 0
-        for found in tensor(name):
+        if stored not in plain:
+            yield like.tensors[stored].spans([0], 1)[0]  # a scalar that is no part of the network
+            return
+        num = 0
+        for found in tensor(plain[stored]):
             num += found.numel()
             for piece in found.detach().reshape(-1).split(PIECE):
-                yield _converted(piece, types[name], stored)
-        assert num == math.prod(like.shapes[name]), f"{name} has {num} entries, not those of {like.shapes[name]}"
+                yield _converted(piece, types[stored], stored)
+        assert num == math.prod(like.tensors[stored].shape), f"{stored} has {num} entries"
 
-    def save(part: Part, path: Path) -> None:
-        shapes = {name: (like.shapes[plain[name]], types[plain[name]]) for name in part.names}
+    def save(part: Part, path: Path, suffix: str) -> None:
+        shapes = {name: (like.tensors[name].shape, types[name]) for name in part.names}
         with path.open("wb") as file:
-            _write(file, shapes, part.metadata | dict(metadata or {}), value)
+            if suffix in TORCH:
+                torch.save({name: torch.cat([*value(name)]).view(shape) for name, (shape, _) in shapes.items()}, file)
+            else:
+                _write(file, shapes, part.metadata | dict(metadata or {}), value)
             file.flush()
             os.fsync(file.fileno())
 
     atomic.remove_leftovers(out.parent, out.name)
     with atomic.written_at_once(out) as temporary:
-        names = tuple(name for part in like.parts for name in part.names)
-        if out.suffix == ".safetensors":
-            save(Part(out.name, like.metadata, names), temporary)
-        elif out.suffix in (".pt", ".pth"):
-            buffer = io.BytesIO()
-            torch.save({name: torch.cat([*value(name)]).view(like.shapes[plain[name]]) for name in names}, buffer)
-            temporary.write_bytes(buffer.getvalue())
+        if out.suffix in WRITTEN:
+            names = tuple(name for part in like.parts for name in part.names)
+            save(Part(out.name, like.metadata, names), temporary, out.suffix)
         else:
             temporary.mkdir()
             for part in like.parts:
-                save(part, temporary / part.file)
-            assert like.index is not None, "checked by target"
-            _write_index(like, types, temporary / like.index)
+                save(part, temporary / part.file, Path(part.file).suffix)
+            _write_index(like, types, temporary)
             atomic.sync_folder(temporary)
 
 
@@ -144,12 +204,13 @@ def _write(
             file.write(piece.view(torch.uint8).numpy().data)
 
 
-def _write_index(like: Checkpoint, types: Mapping[str, torch.dtype], path: Path) -> None:
-    total = sum(size(like.shapes[name], dtype) for name, dtype in types.items())
-    about = {**like.about, "total_size": total}
+def _write_index(like: Checkpoint, types: Mapping[str, torch.dtype], folder: Path) -> None:
+    assert like.index is not None, "checked by target"
+    total = sum(size(like.tensors[name].shape, dtype) for name, dtype in types.items())
+    about = {**(like.about or {}), "total_size": total}
     places = {name: part.file for part in like.parts for name in part.names}
     content = {"metadata": about, "weight_map": dict(sorted(places.items()))}
-    with path.open("w") as file:
+    with (folder / like.index).open("w") as file:
         file.write(json.dumps(content, indent=2) + "\n")
         file.flush()
         os.fsync(file.fileno())

@@ -9,10 +9,12 @@ import torch
 
 from .._errors import ConfigError
 from .._types import Params
-from ..files import networks
+from ..files.folder import find_networks
+from ..files.writer import targets
 from ..tasks import num_networks, score
 from ..zoo import Images, load_images, stacked_mlp
 from . import operator
+from .changed import read_network, stack, write_changed
 from .material import Progress
 from .operator import run_operator
 
@@ -70,16 +72,16 @@ def apply(
     """
     loaded = operator.load(operator.find(source))
     source_path, out_path = Path(path), Path(out)
-    files = networks.find_networks(source_path)
-    places = networks.targets(files, source_path, out_path)
+    files = find_networks([source_path])
+    places = targets(files, [source_path], out_path)
     activation = loaded.about["activation"]
-    read = [networks.read_network(file, loaded.spec, activation) for file in files]
+    read = [read_network(file, loaded.spec, activation) for file in files]
     images = _images(loaded, data_dir)
     rows: list[Applied] = []
     changed: list[tuple[Params, Params]] = []
     for start in range(0, len(read), _BATCH):
         some = read[start : start + _BATCH]
-        old = networks.stack(some)
+        old = stack(some)
         new = run_operator(loaded.module, old, _BATCH)
         changed.append((old, new))
         before, after = (_accuracies(loaded, params, images) for params in (old, new))
@@ -95,7 +97,7 @@ def apply(
                     accuracy_before=before[index],
                     accuracy_after=after[index],
                     activation=activation,
-                    assumed=networks.ACTIVATION not in network.metadata,
+                    assumed=network.activation is None,
                 )
             )
         if progress is not None:
@@ -103,7 +105,7 @@ def apply(
     # Only now, when nothing can be refused any more.
     for number, (network, place) in enumerate(zip(read, places, strict=True)):
         batch, index = divmod(number, _BATCH)
-        networks.write_changed(network, *changed[batch], index, place, activation)
+        write_changed(network, *changed[batch], index, place, activation)
     return rows
 
 

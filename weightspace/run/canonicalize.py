@@ -11,14 +11,19 @@ import torch
 
 from .._errors import ConfigError, SpecMismatch
 from .._types import Params
-from ..files import atomic, elements, networks
+from ..files import atomic, elements
+from ..files.checkpoint import open_network
+from ..files.folder import find_networks
+from ..files.formats import WRITTEN
 from ..files.shards import is_index
+from ..files.writer import targets, write_like
 from ..gauge import act, canonicalize
 from ..spec import SymmetrySpec
 from .material import Progress
 
 TABLE = "canonicalize.csv"
-_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_EIGHT_BITS = (torch.float8_e4m3fn, torch.float8_e5m2)
+"""Types without arithmetic: computed in float32, written as they were."""
 _EXACT = 1e-6
 """Relative change of outputs above which an element is taken for wrong."""
 
@@ -69,21 +74,22 @@ def canonicalize_files(
         SpecMismatch: if a network is of another architecture, or holds values that are not finite or do not fit its
             number type in canonical form.
     """
-    files = networks.find_networks(source)
-    places = networks.targets(files, source, out)
+    files = find_networks([source])
+    places = targets(files, [source], out)
     saved = _element_places(files, places, element_out)
     for done, file in enumerate(files):
-        _check(networks.read_any(file, spec))
+        open_network(file, spec).load()
         if progress is not None:
             progress(done + 1, len(files), "checking")
     rows = []
     for done, (file, place) in enumerate(zip(files, places, strict=True)):
-        network = networks.read_any(file, spec)
-        params, element, report = canonicalize(network.params, spec, scale=scale)
-        _check(networks.NetworkFile(file, params, {}), "in canonical form ")
+        network = open_network(file, spec)
+        read = {name: value.float() if value.dtype in _EIGHT_BITS else value for name, value in network.load().items()}
+        params, element, report = canonicalize(read, spec, scale=scale)
+        _check_finite(file, params)
         gap = None
         if difference is not None:
-            wide = {n: v.double() if v.is_floating_point() else v for n, v in network.params.items()}
+            wide = {n: v.double() if v.is_floating_point() else v for n, v in read.items()}
             exact = difference(wide, act(element, wide, spec))
             if not exact <= _EXACT:
                 raise SpecMismatch(
@@ -93,8 +99,7 @@ def canonicalize_files(
             gap = difference(wide, params)
         if saved:
             elements.save_element(saved[done], element, spec, {"maps": f"{file.name} to its canonical form, {scale}"})
-        named = {network.prefix + name: value for name, value in params.items()}
-        networks.write_network(place, named, network.metadata, network.path)
+        write_like(network, place, lambda name, params=params: [params[name]])
         rows.append(Canonicalized(str(file), str(place), "; ".join(str(report).splitlines()), gap))
         if progress is not None:
             progress(done + 1, len(files), "canonicalizing")
@@ -103,13 +108,12 @@ def canonicalize_files(
     return rows
 
 
-def _check(network: networks.NetworkFile, when: str = "") -> None:
-    for name, value in network.params.items():
-        if value.is_floating_point() and value.dtype not in _FLOATS:
-            raise SpecMismatch(f"{network.path}: {name!r} is {value.dtype}. Convert it, e.g. params[{name!r}].float()")
+def _check_finite(file: Path, params: Params) -> None:
+    for name, value in params.items():
         if not bool(value.isfinite().all()):
-            remedy = "Convert it to float32 first." if when else "It has diverged or is damaged; leave it out."
-            raise SpecMismatch(f"{network.path}: {when}{name!r} holds values that are not finite. {remedy}")
+            raise SpecMismatch(
+                f"{file}: in canonical form {name!r} holds values that are not finite. Convert it to float32 first."
+            )
 
 
 def _element_places(files: list[Path], places: list[Path], element_out: Path | None) -> list[Path]:
@@ -119,7 +123,7 @@ def _element_places(files: list[Path], places: list[Path], element_out: Path | N
         elements.check_name(element_out)
         found = [element_out]
     else:
-        if element_out.is_file() or element_out.suffix in networks.SUFFIXES:
+        if element_out.is_file() or element_out.suffix in WRITTEN:
             raise ConfigError(f"there are {len(files)} elements, so --element {element_out} must be a folder.")
         names = [file.name if file.suffix == ".safetensors" else f"{file.name}.safetensors" for file in files]
         found = [element_out / name for name in names]

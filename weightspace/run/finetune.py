@@ -9,9 +9,10 @@ from pydantic import Field
 
 from .._errors import ConfigError
 from .._types import Params
-from ..files import atomic, networks
+from ..files import atomic
 from ..tasks import score
 from ..zoo import ActivationName, Images, finetune, first_difference, load_images, locked, stacked_mlp
+from .changed import stack, write_changed
 from .config import Frozen
 from .material import Progress
 from .tunable import Tunable, open_tunable
@@ -111,7 +112,7 @@ def _tune(
     source: Tunable, where: range, settings: FinetuneConfig, images: Images, folder: Path, done: Path
 ) -> list[Finetuned]:
     read = source.read(where)
-    old = networks.stack(read)
+    old = stack(read)
     new = finetune(
         old,
         source.spec,
@@ -128,7 +129,7 @@ def _tune(
     rows: list[Finetuned] = []
     for index, network in enumerate(read):
         place = folder / network.path.name
-        networks.write_changed(network, old, new, index, place, source.activation)
+        write_changed(network, old, new, index, place, source.activation)
         rows.append(
             Finetuned(
                 network.path.name, str(place), before[0][index], after[0][index], before[1][index], after[1][index]

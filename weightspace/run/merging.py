@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from .._errors import SpecMismatch
-from ..files.checkpoint import PIECE, Checkpoint, open_checkpoint, open_network, size
+from ..files.checkpoint import PIECE, Checkpoint, open_checkpoint, open_network
+from ..files.formats import TORCH, size
 from ..files.writer import Progress, write_like
 from ..gauge import Element
 from ..spec import SymmetrySpec
@@ -119,7 +120,7 @@ def linear_bytes(sources: Sources, out: Path) -> int:
         # What was read, the same in the wide type, the sum, and what is written; moving copies twice more.
         most = max(most, longest * (2 * width + wide * (4 if any(sources.moves) else 2)))
     held = sum(network.held_bytes for network in sources.networks)
-    if out.suffix in (".pt", ".pth"):
+    if out.suffix in TORCH:
         held += 2 * sum(size(shape, sources.dtypes[name]) for name, shape in sources.base.shapes.items())
     return most + held + _FIXED
 

@@ -13,6 +13,7 @@ from .._types import Params
 from ..files import atomic
 from ..files.checkpoint import open_network
 from ..files.elements import save_element
+from ..files.formats import WRITTEN
 from ..files.writer import Progress, write_like
 from ..gauge import Element, act
 from ..spec import SymmetrySpec
@@ -119,7 +120,7 @@ def perturb_files(
         ConfigError: if the folder is not empty or cannot be written, or a number is out of range.
         SpecMismatch: if the outputs of a copy differ by more than rounding: the spec is wrong for the module.
     """
-    if out.is_file() or (out.is_dir() and any(out.iterdir())) or out.suffix in (".safetensors", ".pt", ".pth"):
+    if out.is_file() or (out.is_dir() and any(out.iterdir())) or out.suffix in WRITTEN:
         what = "holds files already" if out.is_dir() else "is the name of a file"
         raise ConfigError(f"--out {out} {what}. Name a new folder, e.g. --out {out.stem}-copies")
     spec, worst = source.spec, None

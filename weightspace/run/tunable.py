@@ -10,9 +10,11 @@ from typing import final, get_args
 import torch
 
 from .._errors import ConfigError, SpecMismatch
-from ..files import networks
+from ..files.checkpoint import ACTIVATION, open_checkpoint
+from ..files.folder import find_networks
 from ..spec import SymmetrySpec, derive
 from ..zoo import MLP, ActivationName, Images, Zoo
+from .changed import Network, read_network
 
 
 @final
@@ -27,13 +29,13 @@ class Tunable:
     zoo: Zoo | None
     files: list[Path]
 
-    def read(self, where: range) -> list[networks.NetworkFile]:
+    def read(self, where: range) -> list[Network]:
         """The networks at these places."""
         if self.zoo is None:
-            return [networks.read_network(self.files[index], self.spec, self.activation) for index in where]
+            return [read_network(self.files[index], self.spec, self.activation) for index in where]
         stacked = self.zoo.load(torch.tensor(where).numpy())
         return [
-            networks.NetworkFile(Path(self.names[index]), {n: v[place] for n, v in stacked.items()}, {})
+            Network(Path(self.names[index]), {n: v[place] for n, v in stacked.items()})
             for place, index in enumerate(where)
         ]
 
@@ -71,7 +73,7 @@ def open_tunable(path: Path, images: str | None, activation: ActivationName | No
     """
     if (path / "zoo.json").is_file():
         return _open_zoo(path, images, activation)
-    files = networks.find_networks(path)
+    files = find_networks([path])
     activation = activation or _stated(files[0])
     if activation is None or images is None:
         missing = "activation" if activation is None else "images"
@@ -96,20 +98,20 @@ def _open_zoo(path: Path, images: str | None, activation: ActivationName | None)
 
 def _stated(path: Path) -> ActivationName | None:
     """The activation that a file says it has."""
-    stated = networks.read_metadata(path).get("activation")
+    stated = open_checkpoint(path).metadata.get(ACTIVATION)
     return next((name for name in get_args(ActivationName) if name == stated), None)
 
 
 def _mlp_spec(path: Path, activation: ActivationName) -> SymmetrySpec:
     """The spec of the MLP in a file, by the shapes of its weights."""
-    params = networks.read_tensors(path)
-    weights = sorted((name for name in params if name.endswith(".weight")), key=_layer)
-    shapes = [tuple(params[name].shape) for name in weights]
+    found = open_checkpoint(path).shapes
+    weights = sorted((name for name in found if name.endswith(".weight")), key=_layer)
+    shapes = [found[name] for name in weights]
     chained = all(len(shape) == 2 for shape in shapes) and all(a[0] == b[1] for a, b in pairwise(shapes))
     if not weights or not chained or weights != [f"layers.{index}.weight" for index in range(len(weights))]:
         raise SpecMismatch(
             f"{path} is no MLP with parameters layers.0.weight, layers.0.bias, ...: it holds "
-            f"{', '.join(f'{name} {list(value.shape)}' for name, value in params.items())}. "
+            f"{', '.join(f'{name} {list(shape)}' for name, shape in found.items())}. "
             "Only such networks can be fine-tuned in one batch; rename the parameters."
         )
     widths = (shapes[0][1], *(shape[0] for shape in shapes))

@@ -1,0 +1,59 @@
+"""Formats of network files, one small module for each; all give the same: :class:`Contents`."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ..._errors import ConfigError
+from ._safetensors import read_safetensors
+from ._stored import DTYPES, Contents, Place, Stored, fill, held, size
+from ._torch import read_torch
+
+READERS: dict[str, Callable[[Path], Contents]] = {
+    ".safetensors": read_safetensors,
+    ".pt": read_torch,
+    ".pth": read_torch,
+    ".ckpt": read_torch,
+    ".bin": read_torch,
+}
+"""By the end of a file's name."""
+
+TORCH = (".pt", ".pth", ".ckpt", ".bin")
+"""Ends of names of torch files."""
+
+WRITTEN = (".safetensors", *TORCH)
+"""Ends of names that a network can be written under."""
+
+
+def read_file(path: Path) -> Contents:
+    """What a network file holds.
+
+    Raises:
+        ConfigError: if there is no such file, its name ends otherwise, or it cannot be read.
+    """
+    if not path.is_file():
+        raise ConfigError(missing(path) if not path.exists() else f"{path} is not a file. Name a network file.")
+    if path.suffix not in READERS:
+        raise ConfigError(f"{path} is no network file: its name should end in {', '.join(READERS)}. Convert it.")
+    return READERS[path.suffix](path)
+
+
+def missing(path: Path) -> str:
+    """What to say of a path at which there is nothing."""
+    near = next(parent for parent in path.parents if parent.is_dir())
+    return f"{path} does not exist. Check the path, e.g. with: ls {near}"
+
+
+__all__ = [
+    "DTYPES",
+    "READERS",
+    "TORCH",
+    "WRITTEN",
+    "Contents",
+    "Place",
+    "Stored",
+    "fill",
+    "held",
+    "missing",
+    "read_file",
+    "size",
+]
