@@ -53,6 +53,8 @@ class Checkpoint:
             network) put words before names, and a tensor that a module has under two names may be there once.
         tensors: By name in the file.
         left_out: Entries of the file that are no tensors of the network.
+        exported: By name in the file, what the exporter called the tensor, if names say its place in the computation.
+        branch: Why these names do not say which tensor is which; empty if they do.
         index: Name of the index, if there is one.
         about: Its metadata.
     """
@@ -62,6 +64,8 @@ class Checkpoint:
     stored: dict[str, str]
     tensors: dict[str, Stored]
     left_out: tuple[str, ...] = ()
+    exported: Mapping[str, str] | None = None
+    branch: str = ""
     index: str | None = None
     about: Mapping[str, Any] | None = None
 
@@ -166,7 +170,8 @@ def open_network(path: Path, spec: SymmetrySpec, ties: naming.Ties = ()) -> Chec
         found = _named(found, spec, ties)
         stacked = spec.check({name: torch.empty(shape, device="meta") for name, shape in found.shapes.items()})
     except SpecMismatch as error:
-        raise SpecMismatch(f"{path}: {error}{_other_task(found, spec)}") from error
+        branch = f" The order of its tensors says nothing, since its graph {found.branch}." if found.branch else ""
+        raise SpecMismatch(f"{path}: {error}{_other_task(found, spec)}{branch}") from error
     if stacked is not None:
         raise SpecMismatch(f"{path} stacks {stacked} networks. Save them in files of their own.")
     return found
@@ -175,6 +180,8 @@ def open_network(path: Path, spec: SymmetrySpec, ties: naming.Ties = ()) -> Chec
 def _named(found: Checkpoint, spec: SymmetrySpec, ties: naming.Ties) -> Checkpoint:
     """The same under the names of the spec, as far as they fit."""
     fit = naming.fitting_names(found.tensors, list(spec.axes), ties)
+    if fit is None and found.exported:
+        return _in_order(found, spec)
     if fit is None:
         return found
     used = set(fit.values())
@@ -182,6 +189,23 @@ def _named(found: Checkpoint, spec: SymmetrySpec, ties: naming.Ties) -> Checkpoi
     # A tensor that is too many has a name of its own, by which the spec refuses it.
     more = {name: name for name in found.tensors if name not in used and name not in scalars}
     return replace(found, stored=more | fit, left_out=(*found.left_out, *scalars))
+
+
+def _in_order(found: Checkpoint, spec: SymmetrySpec) -> Checkpoint:
+    """A network whose tensors an exporter has named, under the names of the spec, as far as they fit."""
+    assert found.exported, "asked before"
+    theirs = {exported: name for name, exported in found.exported.items()}
+    fit = naming.fitting_names(theirs, list(spec.axes))
+    fit = fit and {name: theirs[exported] for name, exported in fit.items()}
+    if fit is None and not found.branch:
+        fit = naming.by_order({name: value.shape for name, value in found.tensors.items()}, spec)
+    if fit is None or len(fit) < len(found.tensors):
+        return found
+    (part,) = found.parts
+    tensors = {name: found.tensors[stored] for name, stored in fit.items()}
+    return replace(
+        found, parts=(replace(part, names=tuple(fit)),), stored={name: name for name in fit}, tensors=tensors
+    )
 
 
 def _other_task(found: Checkpoint, spec: SymmetrySpec) -> str:
@@ -224,6 +248,8 @@ def _checkpoint(path: Path, held: Mapping[str, Contents], order: Iterable[str] |
         naming.plain_names(tensors if order is None else order),
         tensors,
         tuple(name for contents in held.values() for name in contents.left_out),
+        {name: exported for contents in held.values() for name, exported in contents.exported.items()},
+        next((contents.branch for contents in held.values() if contents.branch), ""),
     )
 
 

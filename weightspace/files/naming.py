@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from .._errors import SpecMismatch
+from ..spec import SymmetrySpec
 
 _COMPILED = "_orig_mod."
 """What a compiled module puts before its names, anywhere inside a network."""
@@ -52,6 +53,34 @@ def fitting_names(stored: Iterable[str], wanted: Sequence[str], ties: Ties = ())
         if found:
             return found.get("", next(iter(found.values())))
     return None
+
+
+def by_order(shapes: Mapping[str, tuple[int, ...]], spec: SymmetrySpec) -> dict[str, str] | None:
+    """By name of an architecture, the tensor at the same place in the order of the computation.
+
+    Only where the order leaves no choice: the architecture is a chain, in which each matrix reads what the one before
+    it wrote, and shapes and roles (weight, bias, running mean and variance) agree place by place.
+    """
+    names = [name for name in spec.axes if _role(name) != "num_batches_tracked"]
+    if len(names) != len(shapes) or len(names) < len(spec.axes):
+        return None
+    last: set[str] | None = None
+    for name, (stored, shape) in zip(names, shapes.items(), strict=True):
+        if spec.shape(name) != shape or (_role(name) in _KNOWN and _role(name) != _role(stored)):
+            return None
+        wrote, *read = [{spec.root(part.space) for part in axis.parts if part.space} for axis in spec.axes[name]]
+        expected = read[0] if read and len(shape) > 1 else wrote
+        if last is not None and expected != last:
+            return None
+        last = wrote
+    return dict(zip(names, shapes, strict=True))
+
+
+_KNOWN = ("weight", "bias", "running_mean", "running_var")
+
+
+def _role(name: str) -> str:
+    return name.rpartition(".")[2]
 
 
 def _with(

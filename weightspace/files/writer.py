@@ -19,7 +19,7 @@ from .._errors import ConfigError, SpecMismatch
 from . import atomic, shards
 from .checkpoint import PIECE, Checkpoint, Part, is_finite
 from .folder import network_at
-from .formats import DTYPES, READERS, TORCH, WRITTEN, size
+from .formats import DTYPES, READERS, WRITTEN, size, write_npz
 
 _WORDS = {dtype: word for word, dtype in DTYPES.items()}
 
@@ -119,8 +119,9 @@ def write_like(
 ) -> None:
     """Write a checkpoint with the names, order, number types and metadata of ``like``.
 
-    A file name gets one file; a folder gets the shards of ``like`` and their index. Torch files are put together in
-    memory first, and hold the state dict alone: the state of an optimizer is of the old numbers.
+    A file name gets one file; a folder gets the shards of ``like`` and their index. Files other than safetensors are
+    put together in memory first, without metadata; a torch file holds the state dict alone: the state of
+    an optimizer is of the old numbers.
 
     Args:
         like: The checkpoint to follow.
@@ -160,10 +161,11 @@ def write_like(
     def save(part: Part, path: Path, suffix: str) -> None:
         shapes = {name: (like.tensors[name].shape, types[name]) for name in part.names}
         with path.open("wb") as file:
-            if suffix in TORCH:
-                torch.save({name: torch.cat([*value(name)]).view(shape) for name, (shape, _) in shapes.items()}, file)
-            else:
+            if suffix == ".safetensors":
                 _write(file, shapes, part.metadata | dict(metadata or {}), value)
+            else:
+                whole = {name: torch.cat([*value(name)]).view(shape) for name, (shape, _) in shapes.items()}
+                write_npz(file, whole) if suffix == ".npz" else torch.save(whole, file)
             file.flush()
             os.fsync(file.fileno())
 

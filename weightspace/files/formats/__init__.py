@@ -4,7 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..._errors import ConfigError
+from ._npz import read_npz, write_npz
+from ._onnx import read_onnx
 from ._safetensors import read_safetensors
+from ._sb3 import read_sb3
 from ._stored import DTYPES, Contents, Place, Stored, fill, held, size
 from ._torch import read_torch
 
@@ -14,13 +17,16 @@ READERS: dict[str, Callable[[Path], Contents]] = {
     ".pth": read_torch,
     ".ckpt": read_torch,
     ".bin": read_torch,
+    ".npz": read_npz,
+    ".zip": read_sb3,
+    ".onnx": read_onnx,
 }
 """By the end of a file's name."""
 
 TORCH = (".pt", ".pth", ".ckpt", ".bin")
 """Ends of names of torch files."""
 
-WRITTEN = (".safetensors", *TORCH)
+WRITTEN = (".safetensors", *TORCH, ".npz")
 """Ends of names that a network can be written under."""
 
 
@@ -56,4 +62,5 @@ __all__ = [
     "missing",
     "read_file",
     "size",
+    "write_npz",
 ]

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import final
 
@@ -70,11 +70,21 @@ class Stored:
 @final
 @dataclass(frozen=True, eq=False)
 class Contents:
-    """What one file holds: its tensors under their names there, its metadata, and entries that are no tensors."""
+    """What one file holds.
+
+    Attributes:
+        tensors: Under their names there.
+        metadata: Of the whole file.
+        left_out: Entries that are no tensors.
+        exported: Where tensors are named by their order: the names that the exporter gave them.
+        branch: Why the order does not say which tensor is which; empty if it does.
+    """
 
     tensors: dict[str, Stored]
     metadata: dict[str, str]
     left_out: tuple[str, ...] = ()
+    exported: dict[str, str] = field(default_factory=dict)
+    branch: str = ""
 
 
 def size(shape: tuple[int, ...], dtype: torch.dtype) -> int:

@@ -1,11 +1,12 @@
 """Torch files, read without running code: a state dict, bare or inside what a training loop saves beside it."""
 
+import io
 import pickle
 import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -55,7 +56,7 @@ class Inert(dict[Any, Any]):
         pass
 
 
-def read_torch(path: Path, file: BinaryIO | None = None) -> Contents:
+def read_torch(path: Path, file: io.BytesIO | None = None) -> Contents:
     """The state dict in a torch file, its tensors on the CPU.
 
     Entries that are no tensors (an epoch, the state of an optimizer) are left out, and named.
@@ -84,7 +85,7 @@ def read_torch(path: Path, file: BinaryIO | None = None) -> Contents:
     return Contents(held(path, found), {}, tuple(left_out))
 
 
-def _load(path: Path, file: BinaryIO | None) -> Any:
+def _load(path: Path, file: io.BytesIO | None) -> Any:
     try:
         with warnings.catch_warnings(), safe_globals([(Inert, name) for name in _DATA]):
             warnings.simplefilter("ignore")  # of number types that are refused afterwards
