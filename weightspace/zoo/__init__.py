@@ -39,6 +39,7 @@ from ._store import MANIFEST as MANIFEST
 from ._targets import MLP as MLP
 from ._targets import ActivationName as ActivationName
 from ._targets import MLPTarget as MLPTarget
+from ._targets import activation_function as activation_function
 from ._targets import stacked_forward as stacked_forward
 from ._targets import stacked_mlp as stacked_mlp
 from ._zoo import Zoo as Zoo
