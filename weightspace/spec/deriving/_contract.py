@@ -125,26 +125,6 @@ def renewed(store: Store, x: Value) -> Value:
     return replace(x, terms=(fresh,))
 
 
-def by_group(store: Store, weight: Value, groups: int) -> Value:
-    """A grouped weight, whose short axis 1 names other neurons for every group along axis 0."""
-    shared = next((label for label in weight.fields if label.dims == (1,) or label.home == 1), None)
-    if shared is None:
-        return weight
-    fields = [label for label in weight.fields if label is not shared]
-    terms = [term for term in weight.terms if term.home != 1]
-    if shared.ids.size > 1:
-        # Units of their own along axis 1 for every group of axis 0.
-        size = weight.shape[1]
-        units = np.repeat(store.units(groups * size).reshape(groups, size), weight.shape[0] // groups, 0)
-        units = units.reshape(*units.shape, *[1] * (len(weight.shape) - 2))
-        scales = np.repeat(store.scales(units.reshape(groups, -1, size)[:, 0]), weight.shape[0] // groups, 0).reshape(
-            units.shape
-        )
-        fields.append(Field(units))
-        terms.append(Term(scales))
-    return replace(weight, fields=tuple(fields), terms=tuple(terms))
-
-
 def split(value: Value, dim: int, first: int) -> Value:
     """``value`` with axis ``dim`` split into two, the first of size ``first``."""
 

@@ -34,9 +34,6 @@ def _conv(spatial: int, *, transposed: bool) -> None:
     def conv(walk: Walk, call: Call) -> Result:
         x, weight, bias = _weights(walk, call)
         groups = call.args.get("groups", 1)
-        if groups > 1 and weight.param:
-            weight = _contract.by_group(walk.store, weight, groups)
-            walk.relearn(call.args["weight"], weight)
         made(walk, weight, 1 if transposed and groups == 1 else 0)
         out = _contract.convolution(walk.store, x, weight, bias, groups=groups, spatial=spatial, transposed=transposed)
         return replace(out, shape=shape_of(call.node))

@@ -223,11 +223,15 @@ def _pair(store: Store, a: Field, b: Field) -> None:
 
 
 def project(store: Store, label: Field, dims: tuple[int, ...]) -> Field:
-    """Blocks of the units that share an index along ``dims``."""
+    """Blocks of the units that share an index along ``dims``; where these are the same units, it is one block."""
     shape = tuple(size if dim in dims else 1 for dim, size in enumerate(label.ids.shape))
-    blocks = Field(store.units(int(np.prod(shape))).reshape(shape))
-    store.block(label.ids, blocks.ids)
-    return blocks
+    rest = [dim for dim in range(len(shape)) if dim not in dims]
+    rows = label.ids.transpose([*dims, *rest]).reshape(int(np.prod(shape)), -1)
+    _, first, places = np.unique(np.sort(rows, 1), axis=0, return_index=True, return_inverse=True)
+    order = np.argsort(np.argsort(first))  # in the order in which they are met
+    ids = store.units(len(first))[order[places.ravel()]].reshape(shape)
+    store.block(label.ids, ids)
+    return Field(ids, copied=len(first) < ids.size)
 
 
 def crossed(store: Store, labels: Sequence[Field]) -> Field:

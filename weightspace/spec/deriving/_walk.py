@@ -11,6 +11,8 @@ from ..._errors import SpecError
 from .._trace import Trace
 from .._values import Call, Param, Refused, shape_of
 from ._composites import composites
+from ._kernels import by_group, grouped
+from ._memory import Memory, same_labels, versions, written
 from ._pointwise import Passing, let_pass
 from ._store import Store
 from ._value import Field, Term, Value
@@ -31,6 +33,9 @@ class Walk:
         leaves: Parameters and buffers as values, by name (of the first, for tied ones).
         offsets: By parameter, what is added to it before it is scaled (the eps of a running variance).
         order: Place of each operator in the forward pass.
+        composites: See :func:`weightspace.spec.deriving._composites.composites`.
+        memory: Which nodes name the same memory.
+        groups: By name of a kernel of a grouped convolution, the number of groups.
     """
 
     traced: Trace
@@ -42,6 +47,8 @@ class Walk:
     offsets: dict[str, float] = field(default_factory=dict)
     order: dict[Node, int] = field(default_factory=dict)
     composites: dict[Node, tuple[str, Node]] = field(default_factory=dict)
+    memory: Memory | None = None
+    groups: dict[str, int] = field(default_factory=dict)
 
     def run(self) -> None:
         """Reads all operators, and fixes what is returned.
@@ -49,8 +56,10 @@ class Walk:
         Raises:
             SpecError: at an operator that cannot be read, unless ``pin``.
         """
+        self.groups = grouped(self.traced.calls, self.traced.params)
         self.composites = composites(self.traced.calls[0].node.graph) if self.traced.calls else {}
         self.order = {call.node: index for index, call in enumerate(self.traced.calls)}
+        self.memory = Memory(self.traced.calls[0].node.graph) if self.traced.calls else None
         for call in self.traced.calls:
             self.store.clock += 1
             try:
@@ -66,6 +75,7 @@ class Walk:
                     raise SpecError(message(call.place, f"it calls {call.name}{on}; {reason}")) from reason
                 for node in call.operands:
                     self.freeze(node)
+                self._taint(call)
                 self.values[call.node] = self._unlabelled(call)
         for node in self.traced.outputs:
             if node in self.traced.params and self._is_moved(node) and not self.pin:
@@ -105,6 +115,8 @@ class Walk:
         if param.learned and shape == (1,):
             terms.append(Term(self.store.scales(fields[0].ids), home=0))
         self.leaves[name] = Value(shape, tuple(fields), tuple(terms), param=True)
+        if groups := next((self.groups[other] for other in names if other in self.groups), 0):
+            self.leaves[name] = by_group(self.store, self.leaves[name], groups)
         if any(other not in self.traced.shapes or self.traced.shapes[other] != shape for other in names):
             self._freeze_value(self.leaves[name])
             others = ", ".join(repr(other) for other in names if other != param.name)
@@ -158,7 +170,9 @@ class Walk:
             name, operand = self.composites[call.node]
             assert name in ("softsign", "tanhshrink"), "both are odd"
             return let_pass(self.store, self.value(operand), Passing(None, 1))
-        if not moved and (rule is None or not isinstance(val, Tensor) or not val.is_floating_point()):
+        unread = rule is None or not isinstance(val, Tensor) or not val.is_floating_point()
+        if not moved and (unread or call.writes):
+            self._taint(call)
             return self._unlabelled(call)
         if rule is None:
             raise Refused(NO_RULE.get(call.name, "no rule says what it does to hidden neurons"))
@@ -168,7 +182,7 @@ class Walk:
         before = self.value(call.first) if call.writes and call.writes[0] != "out" else None
         result = rule(self, call)
         if call.writes:
-            if before is None or not isinstance(result, Value) or not _same_labels(before, result):
+            if before is None or not isinstance(result, Value) or not same_labels(before, result):
                 self._check_write(call)
             self._rewrite(call, result)
         for part in result if isinstance(result, tuple) else [result]:
@@ -188,63 +202,34 @@ class Walk:
                 origins.add(node.name)
         return Value(shape_of(call.node), origin=origins.pop() if len(origins) == 1 else call.node.name)
 
+    def _taint(self, call: Call) -> None:
+        """What an operator wrote in a way that was not followed stays in place, under all names of the memory."""
+        for node in written(call):
+            for name in self._names(node, call):
+                self.freeze(name)
+                self.values[name] = Value(shape_of(name), origin=call.node.name)
+
+    def _names(self, node: Node, call: Call) -> list[Node]:
+        """Nodes before ``call`` that name memory of ``node``."""
+        assert self.memory is not None, "there are operators"
+        here = self.order[call.node]
+        return [name for name in self.memory.of(node) if name.op == "placeholder" or self.order.get(name, here) < here]
+
     def _check_write(self, call: Call) -> None:
         """A tensor may be written in place if nobody reads its memory under another name afterwards."""
-        written = [call.args[name] for name in call.writes]
-        if not written:
-            return
-        if written != [call.first]:
+        targets = written(call)
+        if targets != [call.first]:
             raise Refused("it writes to a tensor in place")
-        here = self.order[call.node]
-        seen, queue = {written[0]}, [written[0]]
-        while queue:
-            node = queue.pop()
-            near = [user for user in node.users if _is_view(user)] + ([node.args[0]] if _is_view(node) else [])
-            for other in near:
-                if isinstance(other, Node) and other not in seen:
-                    seen.add(other)
-                    queue.append(other)
-        same = self._same_tensor(written[0])
-        for node in seen - same:
+        here, names = self.order[call.node], self._names(targets[0], call)
+        for node in set(names) - versions(targets[0]):
             if any(user.op == "output" or self.order.get(user, -1) > here for user in node.users):
                 raise Refused("it writes to a tensor in place")
-        if any(node in self.traced.params or node.op == "placeholder" for node in seen) and any(
-            self._is_moved(node) for node in call.operands
-        ):
+        if any(node.op == "placeholder" for node in names) and any(self._is_moved(node) for node in call.operands):
             raise Refused("it writes to a tensor in place")
 
-    def _same_tensor(self, node: Node) -> set[Node]:
-        """Nodes that are the written tensor itself: before and after earlier writes in place."""
-        same = {node}
-        while isinstance(node, Node) and Call.of(node).writes if node.op == "call_function" else False:
-            first = node.args[0]
-            assert isinstance(first, Node), "what is written is a tensor"
-            node = first
-            same.add(node)
-        return same
-
     def _rewrite(self, call: Call, result: Result) -> None:
-        for node in self._same_tensor(call.args[call.writes[0]]):
+        for node in versions(written(call)[0]):
             self.values[node] = result
-
-
-def _same_labels(x: Value, y: Value) -> bool:
-    """Whether all names of a tensor keep their labels when ``x`` becomes ``y``."""
-    fields = len(x.fields) == len(y.fields) and all(a.ids is b.ids for a, b in zip(x.fields, y.fields, strict=True))
-    terms = len(x.terms) == len(y.terms) and all(
-        a.ids is b.ids and (a.size, a.sign) == (b.size, b.sign) for a, b in zip(x.terms, y.terms, strict=True)
-    )
-    return fields and terms and not x.param and x.moved and x.zero == y.zero
-
-
-def _is_view(node: object) -> bool:
-    """Whether the node gives another name to the memory of its first operand."""
-    if not isinstance(node, Node) or node.op != "call_function":
-        return False
-    schema = getattr(node.target, "_schema", None)
-    if schema is None:
-        return Call.of(node).name == "getitem"
-    return any(ret.alias_info is not None for ret in schema.returns) and not Call.of(node).writes
 
 
 def message(place: str, what: str) -> str:
