@@ -176,7 +176,8 @@ def _moves(module: nn.Module, name: str, value: Tensor) -> Tensor:
 
 def _groups(module: nn.Module, name: str) -> int:
     owner, _, kind = name.rpartition(".")
-    return getattr(module.get_submodule(owner), "groups", 1) if kind == "weight" else 1
+    owner = owner.removesuffix(".parametrizations.weight")
+    return getattr(module.get_submodule(owner), "groups", 1) if kind in ("weight", "original1") else 1
 
 
 def _incidence(used: Tensor, groups: int) -> Tensor:

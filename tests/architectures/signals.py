@@ -3,8 +3,22 @@
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
 
 from ._registry import Architecture
+
+
+class ConvolvedPositions(nn.Module):
+    """wav2vec 2.0's code of positions: a grouped convolution with one norm per tap, added to what it reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.norm, self.head = nn.Linear(3, 8), nn.LayerNorm(8), nn.Linear(8, 2)
+        self.positions = weight_norm(nn.Conv1d(8, 8, 3, padding=1, groups=2), dim=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.embed(x)
+        return self.head(self.norm(h + F.gelu(self.positions(h.transpose(1, 2))).transpose(1, 2)))
 
 
 class UNet(nn.Module):
@@ -111,6 +125,9 @@ ARCHITECTURES = [
         "unet_transposed", lambda: UNet(False), ((2, 2, 8, 8),), "5 + 6 + 7, up 4 + 3, merged 6 + 5.", scales=36
     ),
     Architecture("unet_bilinear", lambda: UNet(True), ((2, 2, 8, 8),), "5 + 6 + 7, merged 6 + 5.", scales=29),
+    Architecture(
+        "grouped_weight_norm", ConvolvedPositions, ((2, 5, 3),), "Gains of the norm 8, lengths of taps 3.", scales=11
+    ),
     Architecture("conv1d_audio", audio, ((2, 1, 33),), "3 x 5 + 7.", scales=22),
     Architecture(
         "wavenet",

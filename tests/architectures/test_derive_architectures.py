@@ -16,6 +16,7 @@ from .oracle import random_state
 SMALLER = {
     "attention_cosine": 13,  # lengths of queries and keys do not matter, one scale per head each
     "attention_einsum": 11,  # a head and a coordinate lie on two axes
+    "grouped_weight_norm": 9,  # one length for all taps of a kernel
     "low_rank_update": 2,  # products of scales that a sum of weights ties
     "mixed_and_flattened": 0,  # a table of channels and tokens on one axis
     "gmlp": 7,  # one scale for a whole space

@@ -12,7 +12,7 @@ from ._value import Value, add, ranked
 from ._walk import Result, Walk
 
 
-@rule("matmul mm bmm mv dot")
+@rule("matmul mm bmm mv dot vdot")
 def matmul(walk: Walk, call: Call) -> Result:
     x, y = (
         walk.value(call.args["self"]),

@@ -167,7 +167,7 @@ def meet(store: Store, x: Value, y: Value) -> tuple[Field, ...]:
     kept: list[Field] = []
     for label in sorted((*x.fields, *y.fields), key=lambda label: (-len(label.dims), -len(np.unique(label.ids)))):
         # Coarser labels follow from finer ones.
-        near = [k for k, other in enumerate(kept) if set(label.dims) <= set(other.dims) and _covers(other, label)]
+        near = [k for k, other in enumerate(kept) if _covers(other, label)]
         if not near:
             kept.append(label)
         for k in near:
@@ -180,7 +180,7 @@ def _told(store: Store, x: Value, y: Value) -> Value:
     """``x`` with units of their own for copies of one unit, where ``y`` tells these apart."""
 
     def fine(label: Field) -> Field:
-        if not label.copied or not any(set(o.dims) & set(label.dims) and o.dims != label.dims for o in y.fields):
+        if not label.copied or not any(_tells_apart(other, label) for other in y.fields):
             return label
         units = Field(store.units(label.ids.size).reshape(label.ids.shape), label.home)
         store.block(units.ids, label.ids)
@@ -189,8 +189,36 @@ def _told(store: Store, x: Value, y: Value) -> Value:
     return replace(x, fields=tuple(fine(label) for label in x.fields))
 
 
+def _tells_apart(other: Field, label: Field) -> bool:
+    """Whether ``other`` has different units beside copies of one unit of ``label``, at indices of axes of both."""
+    shared = [dim for dim in label.dims if dim in other.dims]
+    if not shared or other.dims == label.dims:
+        return False
+    mine, theirs = (_rows(each.ids, shared) for each in (label, other))
+    return len(np.unique(np.stack([mine, theirs]), axis=1).T) > len(np.unique(mine))
+
+
+def _rows(ids: Ids, dims: Sequence[int]) -> Ids:
+    """For each index along ``dims`` a number that is equal where the same units lie there."""
+    rest = [dim for dim in range(ids.ndim) if dim not in dims]
+    rows = ids.transpose([*dims, *rest]).reshape(int(np.prod([ids.shape[dim] for dim in dims])), -1)
+    _, first, places = np.unique(np.sort(rows, 1), axis=0, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[places.ravel()]  # in the order in which they are met
+
+
 def _covers(other: Field, label: Field) -> bool:
-    return bool(label.dims) or other.home == label.home or other.home is None or label.home is None
+    """Whether units of ``label`` follow from those of ``other``, which may be copies along some axis."""
+    if not set(label.dims) <= set(other.dims):
+        return False
+    if not label.dims:
+        return other.home == label.home or other.home is None or label.home is None
+    num = len(np.unique(other.ids))
+    return num == other.ids.size or num == len(_pairs(other, label).T)
+
+
+def _pairs(a: Field, b: Field) -> Ids:
+    """The units of both fields that lie at the same entries."""
+    return np.unique(np.stack([ids.ravel() for ids in np.broadcast_arrays(a.ids, b.ids)]), axis=1)
 
 
 def _meet_fields(store: Store, a: Field, b: Field) -> None:
@@ -201,12 +229,21 @@ def _meet_fields(store: Store, a: Field, b: Field) -> None:
     elif not shared:
         return
     elif shared == set(b.dims):
-        store.block(a.ids, b.ids)
+        _inside(store, a, b)
     elif shared == set(a.dims):
-        store.block(b.ids, a.ids)
+        _inside(store, b, a)
     else:
         left, right = (project(store, label, tuple(sorted(shared))) for label in (a, b))
         store.unify(left.ids, right.ids)
+
+
+def _inside(store: Store, a: Field, b: Field) -> None:
+    """Units of ``a`` are members of those of ``b``; where one lies beside several, both are members of a block."""
+    pairs = _pairs(a, b)
+    if len(np.unique(pairs[0])) == pairs.shape[1]:
+        store.block(a.ids, b.ids)
+    else:
+        _pair(store, b, project(store, a, b.dims))
 
 
 def _pair(store: Store, a: Field, b: Field) -> None:
@@ -225,13 +262,10 @@ def _pair(store: Store, a: Field, b: Field) -> None:
 def project(store: Store, label: Field, dims: tuple[int, ...]) -> Field:
     """Blocks of the units that share an index along ``dims``; where these are the same units, it is one block."""
     shape = tuple(size if dim in dims else 1 for dim, size in enumerate(label.ids.shape))
-    rest = [dim for dim in range(len(shape)) if dim not in dims]
-    rows = label.ids.transpose([*dims, *rest]).reshape(int(np.prod(shape)), -1)
-    _, first, places = np.unique(np.sort(rows, 1), axis=0, return_index=True, return_inverse=True)
-    order = np.argsort(np.argsort(first))  # in the order in which they are met
-    ids = store.units(len(first))[order[places.ravel()]].reshape(shape)
+    rows = _rows(label.ids, dims)
+    ids = store.units(int(rows.max()) + 1)[rows].reshape(shape)
     store.block(label.ids, ids)
-    return Field(ids, copied=len(first) < ids.size)
+    return Field(ids, copied=len(np.unique(rows)) < len(rows))
 
 
 def crossed(store: Store, labels: Sequence[Field]) -> Field:
@@ -272,7 +306,7 @@ def total(store: Store, x: Value, dims: tuple[int, ...], *, absorb: frozenset[in
 def _without_copies(fields: list[Field]) -> list[Field]:
     kept: list[Field] = []
     for label in sorted(fields, key=lambda label: -len(label.dims)):
-        if not any(label.dims and set(label.dims) <= set(other.dims) for other in kept):
+        if not any(label.dims and _covers(other, label) for other in kept):
             kept.append(label)
     return kept
 
