@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from specs import seeds, specs
 
 from weightspace import SpecMismatch
-from weightspace.gauge import SCALE_GROUPS, Element, act, compose, identity, inverse, sample, stack
+from weightspace.gauge import SCALE_GROUPS, Element, act, act_rows, compose, identity, inverse, sample, stack
 from weightspace.spec import SymmetrySpec, parse
 from weightspace.testing import random_params
 
@@ -183,3 +183,29 @@ def test_indexing_one_element_and_stacking_unlike_ones_are_refused():
     for unlike in (sample(other), sample(spec, num=2)):
         with pytest.raises(SpecMismatch, match="element 1 is"):
             Element.stack([sample(spec), unlike])
+
+
+TANH = parse("in[3] fixed\nh[4] sign\nout[2] fixed\n\nw1 h in~\nb1 h\nw2 out h~\ncount\n")
+SCALED = parse("in[3] fixed\nh[4] positive\nout[2] fixed\n\nw1 h in~\nb1 h\nw2 out h&h^2@0.1\ncount\n")
+
+
+@pytest.mark.parametrize("spec", [TANH, SCALED])
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int64])
+def test_whole_numbers_are_permuted_exactly_and_never_scaled(spec, dtype):
+    params = random_params(spec, 1, seed=0)
+    params = {
+        name: (10 * value[0]).to(dtype) if name in ("w1", "count") else value[0] for name, value in params.items()
+    }
+    element = sample(spec, seed=3)
+    assert any(bool((scale != 1).any()) for scale in element.scale.values())
+    with pytest.raises(SpecMismatch, match=rf"'w1' is {str(dtype)[6:]}, and a scale or sign would act"):
+        act(element, params, spec)
+    with pytest.raises(SpecMismatch, match="'w1' is"):
+        act_rows(element, spec, "w1")(range(4), lambda index: params["w1"][index])
+    still = Element(element.perm, {name: torch.ones_like(scale) for name, scale in element.scale.items()})
+    moved = act(still, params, spec)
+    assert torch.equal(moved["w1"], params["w1"][element.perm["h"]])
+    assert torch.equal(moved["count"], params["count"])
+    # Where nothing scales it, a whole number beside scaled weights is lawful: a counter.
+    floats = params | {"w1": params["w1"].double()}
+    assert torch.equal(act(element, floats, spec)["count"], params["count"])

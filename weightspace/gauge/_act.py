@@ -19,7 +19,7 @@ def act(element: Element, params: Mapping[str, Tensor], spec: SymmetrySpec) -> P
     networks one by one, or one network to ``b`` places. Where nothing moves, the tensor given is returned, no copy.
 
     Raises:
-        SpecMismatch: if the parameters or the element do not fit the spec.
+        SpecMismatch: if the parameters or the element do not fit the spec, or whole numbers would be scaled.
     """
     num = spec.check(params)
     batch = _check(element, spec)
@@ -40,14 +40,32 @@ def act(element: Element, params: Mapping[str, Tensor], spec: SymmetrySpec) -> P
                     continue
                 space = spec.space[axis.space]
                 scale = None if space.scale == "trivial" else element.scale[space.name] ** axis.power
-                value = _move(value, dim + lead, element.perm[space.name], scale, axis.repeat)
+                value = _move(value, dim + lead, element.perm[space.name], scale, axis.repeat, name)
             else:
-                value = _move_any(value, dim, lead, read_axis(element, spec, name, dim))
+                value = _move_any(value, dim, lead, read_axis(element, spec, name, dim), name)
         moved[name] = value
     return moved
 
 
-def _move(value: Tensor, dim: int, perm: Tensor, scale: Tensor | None, repeat: int) -> Tensor:
+def scaled(value: Tensor, scale: Tensor, name: str, offset: float = 0.0) -> Tensor:
+    """The entries of the named parameter times a scale that fits its axes; whole numbers may be moved only.
+
+    Raises:
+        SpecMismatch: if the entries are whole numbers and a scale is not 1: rounding would change the function.
+    """
+    if not value.is_floating_point():
+        if bool((scale == 1).all()):
+            return value
+        word = str(value.dtype).removeprefix("torch.")
+        raise SpecMismatch(
+            f"parameter {name!r} is {word}, and a scale or sign would act on it: whole numbers can only change places. "
+            f"Convert it first, e.g. params[{name!r}].float(), or use a spec that permutes only."
+        )
+    scale = scale.to(value)
+    return (value + offset) * scale - offset if offset else value * scale
+
+
+def _move(value: Tensor, dim: int, perm: Tensor, scale: Tensor | None, repeat: int, name: str) -> Tensor:
     """Permute and scale the neurons on axis ``dim``, each owning ``repeat`` consecutive entries."""
     # What stays is not copied: most steps of an alignment move one space of many.
     stays = perm.ndim == 1 and torch.equal(perm, torch.arange(len(perm), device=perm.device))
@@ -65,11 +83,11 @@ def _move(value: Tensor, dim: int, perm: Tensor, scale: Tensor | None, repeat: i
     else:
         value = value.index_select(dim, perm)
     if scale is not None:
-        value = value * scale.to(value).view(shape)
+        value = scaled(value, scale.view(shape).to(value.device), name)
     return value.flatten(dim, dim + 1)
 
 
-def _move_any(value: Tensor, dim: int, lead: int, reading: Reading) -> Tensor:
+def _move_any(value: Tensor, dim: int, lead: int, reading: Reading, name: str) -> Tensor:
     """Move the entries of axis ``dim`` as ``reading`` says, which may differ along another axis."""
     along = [dim] if reading.other is None else [reading.other, dim]
 
@@ -85,10 +103,7 @@ def _move_any(value: Tensor, dim: int, lead: int, reading: Reading) -> Tensor:
         return table.reshape(shape).to(value.device)
 
     value = value.gather(dim + lead, placed(reading.source).expand_as(value))
-    if reading.scale is None:
-        return value
-    scale = placed(reading.scale).to(value)
-    return (value + reading.offset) * scale - reading.offset if reading.offset else value * scale
+    return value if reading.scale is None else scaled(value, placed(reading.scale), name, reading.offset)
 
 
 def _check(element: Element, spec: SymmetrySpec) -> int | None:

@@ -7,7 +7,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from ..spec import SymmetrySpec
-from ._act import act
+from ._act import act, scaled
 from ._axis import read_axis
 from ._element import Element
 
@@ -43,8 +43,8 @@ def act_rows(element: Element, spec: SymmetrySpec, name: str) -> Rows:
             if reading.scale is not None:
                 shape = [1] * value.ndim
                 shape[dim] = -1
-                scale = (reading.scale if dim else reading.scale[here]).to(value).view(shape)
-                value = (value + reading.offset) * scale - reading.offset if reading.offset else value * scale
+                scale = (reading.scale if dim else reading.scale[here]).view(shape)
+                value = scaled(value, scale, name, reading.offset)
         return value
 
     return moved
