@@ -316,3 +316,33 @@ def test_a_streamed_merge_takes_no_more_memory_than_two_shards_and_a_tensor(how:
     done = subprocess.run(words, env=env, check=True, capture_output=True, text=True)
     taken = int(done.stdout.split()[-1])
     assert (taken <= (2 * per_shard + 1) * tensor) == (how == "streamed")
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int32])
+def test_whole_numbers_have_no_mean_and_no_scale(
+    dtype: torch.dtype, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in "ab":
+        params = load_file(f"{name}.safetensors")
+        whole = (20 * params["2.weight"]).abs().to(dtype)
+        save_file(params | {"2.weight": whole}, f"{name}_whole.safetensors")
+    pair = ["a_whole.safetensors", "b_whole.safetensors"]
+    word = str(dtype).removeprefix("torch.")
+    for method in (["--method", "linear"], ["--spec", "spec.txt"]):
+        refused(["merge", *pair, *method, "--out", "m.safetensors"], f"'2.weight' is {word}", folder, capsys)
+    refused(["align", *pair, "--spec", "spec.txt", "--out", "x.safetensors"], f"'2.weight' is {word}", folder, capsys)
+    for words in (["canonicalize", pair[0]], ["perturb", pair[0]]):
+        refused(
+            [*words, "--spec", "spec.txt", "--out", "x.safetensors"[: 1 if words[0] == "perturb" else None]],
+            f"'2.weight' is {word}",
+            folder,
+            capsys,
+        )
+    # Equal ones are nobody's mean: they stay.
+    assert main(["merge", pair[0], pair[0], "--method", "linear", "--out", "m.safetensors"]) == 0
+    assert torch.equal(load_file("m.safetensors")["2.weight"], load_file(pair[0])["2.weight"])
+    # Permutations are exact.
+    assert main(["perturb", pair[0], "--spec", "spec.txt", "--kind", "permutations", "--out", "p"]) == 0
+    back = ["move", "p/copy-0000.safetensors", "--by", "p/elements/copy-0000.safetensors", "--inverse"]
+    assert main([*back, "--out", "back.safetensors"]) == 0
+    assert all(torch.equal(value, load_file(pair[0])[name]) for name, value in load_file("back.safetensors").items())

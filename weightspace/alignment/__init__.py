@@ -17,3 +17,4 @@ from ._merge import merge as merge
 from ._statistics import reestimate as reestimate
 from ._statistics import repair as repair
 from ._subgroups import without_scales as without_scales
+from ._whole import check_whole as check_whole

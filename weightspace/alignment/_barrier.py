@@ -12,6 +12,7 @@ from torch.func import functional_call
 
 from .._errors import ConfigError, SpecMismatch
 from .._types import Params
+from ._whole import check_whole
 
 Evaluate = Callable[[Params], float | tuple[float, float]]
 """Loss of one network (lower is better), or loss and accuracy (a fraction in [0, 1])."""
@@ -104,7 +105,7 @@ def barrier(
         after: Applied between the ends (batch statistics, :func:`repair`); the ends are measured as they are.
 
     Raises:
-        SpecMismatch: if a name or shape of ``b`` differs from ``a``'s, or an entry is not finite.
+        SpecMismatch: if a name or shape of ``b`` differs from ``a``'s, an entry is not finite, or whole numbers differ.
         ConfigError: if ``points`` is even or below 3, or a measured value is not a number.
 
     Source: against the mean of the ends Frankle et al. 2020, arXiv:1912.05671; against the line Entezari et al. 2022,
@@ -176,6 +177,7 @@ def _check_pair(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> None:
                 f"parameter {name!r} is {here} in the first network and {there} in the second. "
                 "There is a segment only between networks of one architecture."
             )
+        check_whole(name, [a[name], b[name]])
     for which, params in (("first", a), ("second", b)):
         for name, value in params.items():
             if not bool(value.isfinite().all()):

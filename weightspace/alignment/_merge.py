@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .._errors import ConfigError, SpecMismatch
+from .._errors import ConfigError
 from .._types import Params
 from ..gauge import Element, act, compose, inverse
 from ..spec import SymmetrySpec
@@ -197,13 +197,6 @@ def _mean(
 ) -> Params:
     """The mean in the universe, carried to the gauge of the first network."""
     first = networks[0]
-    for name, value in first.items():
-        apart = value.ndim and not value.is_floating_point() and not all(torch.equal(n[name], value) for n in networks)
-        if apart:
-            raise SpecMismatch(
-                f"parameter {name!r} holds whole numbers ({value.dtype}) that differ between the networks, and whole "
-                f"numbers have no mean. Convert it first, e.g. params[{name!r}].float()."
-            )
     floats = {name: value for name, value in common.placed.items() if value.is_floating_point()}
     mean = {name: torch.tensordot(share, value, 1) for name, value in floats.items()}
     whole = {name: mean[name] if name in mean else common.placed[name][0] for name in common.placed}

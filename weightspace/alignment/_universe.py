@@ -19,6 +19,7 @@ from ..gauge.match import Problem, Progress, balance, best_start, descend, dista
 from ..spec import SymmetrySpec
 from ._stacks import wide
 from ._subgroups import without_scales
+from ._whole import check_whole
 
 MOST_ROUNDS = 50
 """Rounds end by themselves; this bounds them where rounding goes on finding gains."""
@@ -70,7 +71,8 @@ def universe(
         progress: Called with networks compared with all after them, and their number.
 
     Raises:
-        SpecMismatch: if there is no network, one does not fit the spec, is a stack, or has entries that are not finite.
+        SpecMismatch: if there is no network, one does not fit the spec, is a stack, has entries that are not finite, or
+            weights that are whole numbers.
     """
     check_networks(networks, spec)
     balanced, to_balanced = balance(stack([wide(params, spec) for params in networks]), spec)
@@ -121,6 +123,10 @@ def check_networks(networks: Sequence[Mapping[str, Tensor]], spec: SymmetrySpec)
                 raise SpecMismatch(
                     f"parameter {name!r} of network {place} has entries that are not finite. Leave that network out."
                 )
+    free = {space.name for space in spec.free}
+    for name, axes in spec.params:
+        moved = any(part.space in free for axis in axes for part in axis.parts)
+        check_whole(name, [params[name] for params in networks], moved=moved)
 
 
 def _pairs(

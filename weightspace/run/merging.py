@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .._errors import SpecMismatch
+from ..alignment import check_whole
 from ..files.checkpoint import PIECE, Checkpoint, open_checkpoint, open_network
 from ..files.formats import TORCH, size
 from ..files.writer import Progress, write_like
@@ -91,12 +92,12 @@ def merge_linear(sources: Sources, weights: Sequence[float], out: Path, progress
 
     Raises:
         ConfigError: if a file cannot be read or written.
-        SpecMismatch: if a number is not finite; nothing is left of ``out``.
+        SpecMismatch: if a number is not finite, or whole numbers differ; nothing is left of ``out``.
     """
 
     def mean(name: str) -> Iterator[Tensor]:
         if not sources.base.dtypes[name].is_floating_point:
-            yield sources.base.read(name)
+            yield from _whole(sources, name)
             return
         types = [sources.dtypes[name], *(network.dtypes[name] for network in sources.networks)]
         wide = torch.float64 if torch.float64 in types else torch.float32
@@ -108,6 +109,17 @@ def merge_linear(sources: Sources, weights: Sequence[float], out: Path, progress
             yield total
 
     write_like(sources.base, out, mean, sources.dtypes, progress=progress)
+
+
+def _whole(sources: Sources, name: str) -> Iterator[Tensor]:
+    """The whole numbers of the base, if they are the same in all networks or count something."""
+    if not sources.base.shapes[name]:
+        yield sources.base.read(name)
+        return
+    others = [sources.pieces(place, name) for place in range(len(sources.networks))]
+    for pieces in zip(*others, strict=True):
+        check_whole(name, [piece.reshape(-1) for piece in pieces])
+        yield pieces[0]
 
 
 def linear_bytes(sources: Sources, out: Path) -> int:
