@@ -9,6 +9,7 @@ ROOT = "__init__"
 
 ORDER = (
     "_errors",
+    "_frozen",
     "_types",
     "spec",
     "gauge",

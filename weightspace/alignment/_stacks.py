@@ -29,9 +29,10 @@ def same_number(a: Mapping[str, Tensor], b: Mapping[str, Tensor], spec: Symmetry
 
 
 def wide(params: Mapping[str, Tensor], spec: SymmetrySpec) -> Params:
-    """Float64 where there are floats: networks may differ in their number types."""
+    """Float64 where there are floats, or neurons to match: networks may differ in their number types."""
     found = {name: params[name].detach().cpu() for name in spec.axes}
-    return {name: value.double() if value.is_floating_point() else value for name, value in found.items()}
+    owned = {name for name, axes in spec.params if any(part.space for axis in axes for part in axis.parts)}
+    return {name: v.double() if v.is_floating_point() or name in owned else v for name, v in found.items()}
 
 
 def stacked(params: Mapping[str, Tensor], spec: SymmetrySpec, single: bool) -> Params:

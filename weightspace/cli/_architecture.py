@@ -1,18 +1,24 @@
 """``--model`` or ``--spec``: the architecture whose networks a verb reads, and networks of it as files."""
 
 import argparse
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from .._errors import ConfigError, SpecMismatch
+from ._arguments import shortened
 from ._factory import load_factory
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from ..spec import SymmetrySpec
+
+
+_MOST_INPUT = 1 << 28
+"""Most numbers of an input."""
 
 
 def add_architecture(parser: argparse.ArgumentParser, *, both: bool = False) -> None:
@@ -106,9 +112,11 @@ def _example(text: str) -> "Tensor":
 
     shape, _, kind = text.partition(":")
     sizes = shape.split(",")
-    if not all(size.isdecimal() and int(size) for size in sizes) or kind not in ("", "int"):
+    whole = all(size.isdecimal() and len(size) < 10 and int(size) for size in sizes)
+    if not whole or math.prod(map(int, sizes)) > _MOST_INPUT or kind not in ("", "int"):
         raise ConfigError(
-            f"--input {text!r} is no shape. Write numbers above 0, e.g. 2,3,32,32, or 2,64:int for tokens"
+            f"--input {shortened(text)} is no shape of an input. Write numbers above 0, e.g. 2,3,32,32, or "
+            "2,64:int for tokens"
         )
     return torch.zeros(*map(int, sizes), dtype=torch.long if kind else torch.float32)
 

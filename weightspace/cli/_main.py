@@ -65,6 +65,8 @@ _OUTSIDE = {
     errno.ENOTDIR: "a part of the path is a file, not a folder",
     errno.EISDIR: "it is a folder, not a file",
     errno.EEXIST: "it is a file, not a folder",
+    errno.ENAMETOOLONG: "the name is longer than the system allows",
+    errno.ELOOP: "the links to it go round in a circle",
 }
 """Errors of the operating system that are the user's to mend; any other is a mistake of ours and shows its trace."""
 
@@ -93,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in _OUTSIDE:
             raise
-        place = f"{error.filename}: " if error.filename else ""
+        place = f"{str(error.filename)[:200]}: " if error.filename else ""
         return _complain(
             f"{place}{_OUTSIDE[error.errno]}. Mend this or choose another place; the same command continues."
         )

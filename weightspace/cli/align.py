@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ._architecture import add_architecture, architecture_of
-from ._arguments import add_out, natural
+from ._arguments import add_out, add_restarts, add_seed
 from ._console import megabytes, print_table, progress, say
 from ._verb import Verb
 
@@ -24,10 +24,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--element", type=Path, metavar="FILE", help="write what moves B, .safetensors, for 'weightspace move'"
     )
-    parser.add_argument(
-        "--restarts", type=natural, default=0, metavar="N", help="random starts besides the usual three"
-    )
-    parser.add_argument("--seed", type=natural, default=0, metavar="N", help="seed of the random starts (default: 0)")
+    add_restarts(parser)
+    add_seed(parser, "seed of the random starts")
     parser.add_argument("--dry-run", action="store_true", help="print what would be done and the memory it takes; end")
 
 

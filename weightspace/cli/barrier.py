@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from .._errors import ConfigError
 from ._architecture import add_architecture, architecture_of
-from ._arguments import add_data, add_out, count, natural
+from ._arguments import add_data, add_out, add_restarts, whole
 from ._console import print_table, progress, say
 from ._verb import Verb
 
@@ -28,10 +28,10 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_data(parser)
     parser.add_argument("--element", type=Path, metavar="FILE", help="a saved alignment of B to compare with")
-    parser.add_argument("--points", type=count, default=21, metavar="N", help="places on the way, odd (default: 21)")
     parser.add_argument(
-        "--restarts", type=natural, default=0, metavar="N", help="random starts besides the usual three"
+        "--points", type=whole(3, 9999), default=21, metavar="N", help="places on the way, odd (default: 21)"
     )
+    add_restarts(parser)
 
 
 def _run(args: argparse.Namespace, _: list[str]) -> None:
@@ -40,8 +40,8 @@ def _run(args: argparse.Namespace, _: list[str]) -> None:
 
     if args.out.is_file() or args.out.suffix:
         raise ConfigError(f"--out {args.out} is the name of a file. Name a folder, e.g. --out barrier")
-    if args.points < 3 or args.points % 2 == 0:
-        raise ConfigError(f"--points is {args.points}; give an odd number of at least 3, so that one is halfway")
+    if args.points % 2 == 0:
+        raise ConfigError(f"--points is {args.points}; give an odd number, so that one is halfway")
     known = architecture_of(args)
     if known.module is None:
         raise ConfigError("a barrier is measured on the module. Add --model PACKAGE.MODULE:FACTORY")

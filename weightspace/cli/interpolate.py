@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ._arguments import add_data, add_out, count
+from ._arguments import add_data, add_out, whole
 from ._console import print_table, progress, say
 from ._verb import Verb
 
@@ -20,8 +20,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         "--zoo", type=Path, metavar="DIR", help="zoo to take networks from (default: one made in the results' folder)"
     )
     add_out(parser, "folder of the rows, tables (.csv), figure (.svg) and results.json")
-    parser.add_argument("--networks", type=count, metavar="N", help="networks drawn (default: the recipe's)")
-    parser.add_argument("--copies", type=count, metavar="N", help="copies of each (default: the recipe's)")
+    parser.add_argument("--networks", type=whole(1, 10**6), metavar="N", help="networks drawn (default: the recipe's)")
+    parser.add_argument("--copies", type=whole(2, 100_000), metavar="N", help="copies of each (default: the recipe's)")
     add_data(parser)
 
 

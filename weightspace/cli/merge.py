@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._errors import ConfigError
 from ._architecture import Architecture, architecture_of
-from ._arguments import add_data
+from ._arguments import add_data, shortened
 from ._console import Show, megabytes, print_table, progress, say
 from ._verb import Verb
 
@@ -137,7 +137,7 @@ def _weights(args: argparse.Namespace) -> list[float]:
     try:
         found = [float(text) for text in args.weights.split(",")]
     except ValueError:
-        raise ConfigError(f"--weights {args.weights} are no numbers. Write e.g. --weights 0.7,0.3") from None
+        raise ConfigError(f"--weights {shortened(args.weights)} are no numbers. Write e.g. --weights 0.7,0.3") from None
     if len(found) != len(args.sources):
         raise ConfigError(f"--weights names {len(found)} numbers for {len(args.sources)} networks. Write one for each.")
     return found

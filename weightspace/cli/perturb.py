@@ -1,13 +1,12 @@
 """``weightspace perturb``: orbit copies of a network, as files."""
 
 import argparse
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .._errors import ConfigError
 from ._architecture import add_architecture, architecture_of
-from ._arguments import add_out, count, natural
+from ._arguments import add_out, add_seed, number, whole
 from ._console import progress, say
 from ._verb import Verb
 
@@ -22,23 +21,23 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         "network", type=Path, metavar="NETWORK", help="a network file, a folder of shards, or (with --row) a zoo"
     )
     add_architecture(parser, both=True)
-    parser.add_argument("--row", type=natural, metavar="N", help="row of the zoo, which knows its architecture")
+    parser.add_argument("--row", type=whole(0), metavar="N", help="row of the zoo, which knows its architecture")
     add_out(parser, "a new folder: copies, and their elements in elements/")
     parser.add_argument(
         "--kind", choices=KINDS, default="all", help="what moves (default: all that the architecture allows)"
     )
-    parser.add_argument("--num", type=count, default=1, metavar="N", help="copies (default: 1)")
+    parser.add_argument("--num", type=whole(1, 10_000), default=1, metavar="N", help="copies (default: 1)")
     parser.add_argument(
-        "--sigma", type=_amount, default=0.0, metavar="S", help="noise on every weight and bias (default: none)"
+        "--sigma", type=number(0.0, 1e6), default=0.0, metavar="S", help="noise on every weight and bias (default: none)"
     )
     sizes = parser.add_mutually_exclusive_group()
     sizes.add_argument(
-        "--scale-std", type=_amount, default=0.5, metavar="S", help="of the logarithm of scales (default: 0.5)"
+        "--scale-std", type=number(0.0, 100.0), default=0.5, metavar="S", help="of the logarithm of scales (default: 0.5)"
     )
     sizes.add_argument(
-        "--max-scale", type=_amount, metavar="M", help="scales log-uniform in [1/M, M] instead of log-normal"
+        "--max-scale", type=number(1.0, 1e9), metavar="M", help="scales log-uniform in [1/M, M] instead of log-normal"
     )
-    parser.add_argument("--seed", type=natural, default=0, metavar="N", help="of copies and noise (default: 0)")
+    add_seed(parser, "of copies and noise")
 
 
 def _run(args: argparse.Namespace, _: list[str]) -> None:
@@ -77,17 +76,6 @@ def _source(args: argparse.Namespace) -> "Source":
         raise ConfigError(f"{args.network} is a zoo. Say which network of it, e.g. --row 0")
     known = architecture_of(args)
     return of_file(args.network, known.spec, known.module, known.example)
-
-
-def _amount(text: str) -> float:
-    """A number, 0 or above."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"needs a number, 0 or above, got {text!r}")
-    return value
 
 
 PERTURB = Verb(

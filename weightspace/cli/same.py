@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from ._architecture import add_architecture, architecture_of, read_params, spec_of
-from ._arguments import count
+from ._arguments import whole
 from ._console import print_table, progress, say
 from ._verb import Verb
 
@@ -17,7 +17,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     add_architecture(parser)
     parser.add_argument(
         "--bits",
-        type=count,
+        type=whole(2, 32),
         metavar="N",
         help="parameters that lie on a symmetric grid of N bits (int8: 8) may differ by half a step",
     )

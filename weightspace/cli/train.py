@@ -48,23 +48,12 @@ def configure(recipe: str, file: Path | None, options: list[str]) -> "Run":
     """
     from .. import recipes
     from ..run import parse_run
+    from ..run.config import read_yaml
 
     config = recipes.get(recipe)
     if file is not None:
-        config = parse_run(_merged(config.model_dump(), _read(file)))
+        config = parse_run(_merged(config.model_dump(), read_yaml(file)))
     return configured(config, options, f"train {recipe}", f"Train the recipe '{recipe}'. {_OWN}")
-
-
-def _read(file: Path) -> Mapping[str, Any]:
-    import yaml
-
-    try:
-        value = yaml.safe_load(file.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"cannot read --config {file}: {error}. Check the path and the file.") from error
-    if not isinstance(value, Mapping):
-        raise ConfigError(f"--config {file} holds no 'name: value' lines. Start from the config.yaml of a run.")
-    return value
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

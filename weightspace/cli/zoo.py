@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ._arguments import add_data, add_out, count
+from ._arguments import add_data, add_out, whole
 from ._console import print_table, progress, say
 from ._verb import Verb
 
@@ -18,7 +18,7 @@ def _make_arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("recipe", metavar="RECIPE", help=f"one of: {', '.join(recipes.zoo_names())}")
     add_out(parser, "folder of the zoo")
-    parser.add_argument("--num", type=count, metavar="N", help="number of training runs (default: the recipe's)")
+    parser.add_argument("--num", type=whole(1, 10**7), metavar="N", help="training runs (default: the recipe's)")
     add_data(parser)
 
 

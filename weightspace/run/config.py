@@ -4,17 +4,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from .._errors import ConfigError
+from .._frozen import Frozen
 from ..tasks import check_l1
 from ..zoo import ZooConfig
-
-
-class Frozen(BaseModel):
-    """Base of all configurations: no unknown keys, no changes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ZooRef(Frozen):
@@ -60,8 +55,8 @@ ObjectiveConfig = Annotated[CrossEntropy | Distill, Field(discriminator="kind")]
 class OperatorConfig(Frozen):
     """Size and symmetry of the operator."""
 
-    width: int = Field(default=32, ge=1, description="Feature channels per neuron and per weight.")
-    rounds: int = Field(default=4, ge=1, description="Rounds of message passing.")
+    width: int = Field(default=32, ge=1, le=8192, description="Feature channels per neuron and per weight.")
+    rounds: int = Field(default=4, ge=1, le=256, description="Rounds of message passing.")
     direction: Literal["forward", "bidirectional"] = Field(
         default="bidirectional", description="Direction of messages."
     )
@@ -146,16 +141,30 @@ def to_yaml(config: BaseModel) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
 
 
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The entries of a YAML file.
+
+    Raises:
+        ConfigError: if it cannot be read, or holds something else.
+    """
+    try:
+        value = yaml.safe_load(path.read_text())
+    # A number of thousands of digits is a ValueError, as is text that is not UTF-8.
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
+        raise ConfigError(f"cannot read {path}: {reason}. Check the path and the file.") from error
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise ConfigError(f"{path} holds no 'name: value' lines. Start from the config.yaml of a run, or from --help.")
+    return value
+
+
 def from_yaml(path: Path) -> Run:
     """The run written in a YAML file.
 
     Raises:
         ConfigError: naming the first key that is unknown, missing or out of range.
     """
-    try:
-        return parse_run(yaml.safe_load(path.read_text()))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"cannot read the configuration {path}: {error}. Check the path and the file.") from error
+    return parse_run(read_yaml(path))
 
 
 def parse_run(value: Any) -> Run:

@@ -8,12 +8,12 @@ from typing import Any, Literal, final
 from pydantic import Field
 
 from .._errors import ConfigError
+from .._frozen import Frozen
 from .._types import Params
 from ..files import atomic
 from ..tasks import score
 from ..zoo import ActivationName, Images, finetune, first_difference, load_images, locked, stacked_mlp
 from .changed import stack, write_changed
-from .config import Frozen
 from .material import Progress
 from .tunable import Tunable, open_tunable
 

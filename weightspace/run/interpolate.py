@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 
 from .._errors import ConfigError, ZooError
 from .._types import Params
@@ -28,7 +27,7 @@ from ..zoo import (
     unfinished,
 )
 from . import environment, record
-from .config import to_yaml
+from .config import read_yaml, to_yaml
 from .material import Progress
 from .orbit_config import OrbitPanel, OrbitRun
 from .orbit_files import write_orbit_files
@@ -181,12 +180,7 @@ def _check_same(folder: Path, config: OrbitRun) -> None:
     path = folder / record.CONFIG
     if not path.is_file():
         return
-    try:
-        before = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"cannot read {path}: {error}. Choose another --out.") from error
-    now = config.model_dump(mode="json")
-    difference = first_difference(before if isinstance(before, dict) else {}, now)
+    difference = first_difference(read_yaml(path), config.model_dump(mode="json"))
     if difference is not None:
         raise ConfigError(
             f"{folder} holds an experiment of another configuration: {difference}. Choose another --out, or repeat "

@@ -5,17 +5,23 @@ import math
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from .._errors import ConfigError
-from .config import Frozen
+from .._frozen import Frozen
+from .config import read_yaml
+
+MOST_RESTARTS = 10_000
+"""Each random start of an alignment takes as long as the alignment from one start."""
+
+_CANCELLED = 1e-3
+"""Smallest sum of weights, relative to that of their sizes: below it, rounding stands out of the mean."""
 
 
 class Weight(Frozen):
     """How much of a network goes into the mean."""
 
-    weight: float = Field(default=1.0, allow_inf_nan=False, description="Share of this network in the mean.")
+    weight: float = Field(default=1.0, description="Share of this network in the mean.")
 
 
 class Source(Frozen):
@@ -61,7 +67,7 @@ class MergeRecipe(Frozen):
         default=None,
         description="Afterwards, on training images: repair channel means and deviations, or batch statistics alone.",
     )
-    restarts: int = Field(default=0, ge=0, description="Random starts of the alignment.")
+    restarts: int = Field(default=0, ge=0, le=MOST_RESTARTS, description="Random starts of the alignment.")
     seed: int = Field(default=0, ge=0, description="Of the random starts.")
     output: Path | None = Field(default=None, description="File, or folder for shards. --out replaces it.")
 
@@ -96,8 +102,12 @@ class MergeRecipe(Frozen):
             raise ValueError(
                 f"merge_method {self.merge_method} gives no network a weight. Remove them, or take {other}"
             )
-        if self.parameters.normalize and not abs(sum(self.weights_as_given)) > 0:
-            raise ValueError("the weights add up to 0. Change one, or set parameters: {normalize: false}")
+        total, size = math.fsum(self.weights_as_given), math.fsum(map(abs, self.weights_as_given))
+        if self.parameters.normalize and not abs(total) > _CANCELLED * size:
+            raise ValueError(
+                f"the weights add up to {total:g}, so that dividing by their sum would blow up what is left of the "
+                "networks. Change one, or set parameters: {normalize: false}"
+            )
         return self
 
     def _has_what_alignment_needs(self) -> None:
@@ -154,14 +164,7 @@ def read_recipe(path: Path) -> MergeRecipe:
         ConfigError: if it cannot be read, naming every key that is unknown (with the nearest known one), missing or
             out of range.
     """
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
-        raise ConfigError(f"cannot read the recipe {path}: {reason}. Check the path and the file.") from error
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path} holds no 'name: value' lines. See an example: weightspace merge --help")
-    return parse_recipe(content, str(path))
+    return parse_recipe(read_yaml(path), str(path))
 
 
 def parse_recipe(content: dict[str, Any], said: str) -> MergeRecipe:

@@ -4,10 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from .._frozen import Frozen
 from ..tasks.orbit_curves import OrbitMethod
 from ..tasks.perturb import SCALE_STD, OrbitKind
 from ..zoo import InrZooConfig, SeedZooConfig
-from .config import Frozen
 
 
 class OrbitPanel(Frozen):
@@ -31,9 +31,9 @@ class OrbitRun(Frozen):
     split: Literal["train", "val", "test"] | None = Field(
         default="test", description="Split that networks are drawn from; none: all that did not diverge."
     )
-    networks: int = Field(default=10, ge=1, description="Networks drawn.")
-    copies: int = Field(default=512, ge=2, description="Copies of each, and so pairs.")
-    points: int = Field(default=40, ge=2, description="Places on each segment, ends included.")
+    networks: int = Field(default=10, ge=1, le=1_000_000, description="Networks drawn.")
+    copies: int = Field(default=512, ge=2, le=100_000, description="Copies of each, and so pairs.")
+    points: int = Field(default=40, ge=2, le=10_000, description="Places on each segment, ends included.")
     panels: tuple[OrbitPanel, ...] = Field(min_length=1, description="Panels of the figure.")
     methods: tuple[OrbitMethod, ...] = Field(
         default=("naive", "linear assignment", "ours"), min_length=1, description="What is compared."

@@ -23,6 +23,10 @@ SCALE_STD = 0.5
 """Standard deviation of the logarithm of positive scales, that of the paper's code."""
 
 
+_MOST_NUMBERS = 1 << 27
+"""Neurons of all copies together: a batch of elements takes 32 bytes for each."""
+
+
 def perturb(
     params: Mapping[str, Tensor],
     spec: SymmetrySpec,
@@ -74,6 +78,12 @@ def orbit_elements(
 ) -> Element:
     """A batch of ``num`` elements of one kind, drawn by the seed; arguments and errors as of :func:`perturb`."""
     _check(spec, kind, scale_std, max_scale)
+    neurons = sum(space.size for space in spec.free)
+    if num * neurons > _MOST_NUMBERS:
+        raise ConfigError(
+            f"{num} copies of networks with {neurons} neurons are too many to draw at once. Ask for "
+            f"{_MOST_NUMBERS // neurons} at most, and for others with another seed."
+        )
     drawn = sample(spec, seed, num=num, max_scale=1.0 if max_scale is None else max_scale)
     sizes = torch.Generator().manual_seed(stream(seed, 1))
     perm, scale = {}, {}

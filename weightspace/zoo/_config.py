@@ -2,26 +2,25 @@
 
 from typing import Any, final
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from .._frozen import MOST_RUNS, Frozen
 from ._hyper import HyperSpace
 from ._images import ImageSet
 from ._targets import MLPTarget
 
 
 @final
-class ZooConfig(BaseModel):
+class ZooConfig(Frozen):
     """A zoo of classifiers: ``num`` runs of one architecture, each with hyper-parameters of its own.
 
     The defaults are the MLP zoo of arXiv:2510.08300, appendix C.2 (there with 3,200 runs). Everything but ``num``
     is fixed once the zoo exists; a larger ``num`` extends it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     images: ImageSet = Field(default="cifar10", description="Image set the networks classify.")
     target: MLPTarget = Field(default=MLPTarget(), description="Architecture of the networks.")
-    num: int = Field(default=1000, ge=1, description="Training runs.")
+    num: int = Field(default=1000, ge=1, le=MOST_RUNS, description="Training runs.")
     checkpoints: tuple[int, ...] = Field(default=(5, 10, 15), description="Epochs after which a run is kept.")
     batch_size: int = Field(default=64, ge=1, description="Images per step.")
     hyper: HyperSpace = Field(default=HyperSpace(), description="Ranges of the hyper-parameters.")

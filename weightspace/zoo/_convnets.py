@@ -5,9 +5,10 @@ from typing import Literal, final
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 
+from .._frozen import Frozen
 from ._targets import ActivationName, activation_function
 
 
@@ -77,9 +78,7 @@ class ResNet(nn.Module):
         return self.head(x.mean((2, 3)))
 
 
-class _ConvTarget(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class _ConvTarget(Frozen):
     side: int = Field(default=32, ge=15, description="Pixels along a side of an image.")
     channels: int = Field(default=16, ge=1, description="Channels of the first convolution.")
     num_classes: int = Field(default=10, ge=2, description="Classes.")

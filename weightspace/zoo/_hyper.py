@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Literal, final, get_args
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from .._frozen import Frozen
 
 OptimizerName = Literal["sgd", "adam", "rmsprop"]
 InitName = Literal["glorot", "he", "orthogonal", "truncated_normal", "normal"]
@@ -17,15 +19,13 @@ StreamName = Literal["hyper", "init", "order", "shuffle", "dropout"]
 
 
 @final
-class HyperSpace(BaseModel):
+class HyperSpace(Frozen):
     """Ranges from which each run draws its hyper-parameters.
 
     The defaults follow Unterthiner et al. 2021, arXiv:2002.11448. The ranges of dropout and data fraction are
     recalled, not verified. Glorot and He initialization are their normal forms; the variance range applies to
     ``normal`` and ``truncated_normal`` only.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     optimizers: tuple[OptimizerName, ...] = Field(default=get_args(OptimizerName), min_length=1)
     learning_rate: tuple[float, float] = Field(default=(5e-4, 5e-2), description="Bounds, drawn log-uniformly.")

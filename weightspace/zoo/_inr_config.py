@@ -2,14 +2,15 @@
 
 from typing import Any, Literal, final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from .._frozen import MOST_RUNS, Frozen
 from ._images import ImageSet
 from ._siren import SirenTarget
 
 
 @final
-class InrZooConfig(BaseModel):
+class InrZooConfig(Frozen):
     """A zoo of INRs: each network is one image, and has an initialization of its own.
 
     The defaults bring MNIST digits to about 25 dB, where weights and errors are close to those of the published set
@@ -17,12 +18,10 @@ class InrZooConfig(BaseModel):
     fixed once the zoo exists; a larger ``num`` extends it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     kind: Literal["inr"] = "inr"
     images: ImageSet = Field(default="mnist", description="Image set the networks are fitted to.")
     target: SirenTarget = Field(default=SirenTarget(), description="Architecture and initialization.")
-    num: int = Field(default=1000, ge=1, description="Images, one network each.")
+    num: int = Field(default=1000, ge=1, le=MOST_RUNS, description="Images, one network each.")
     steps: int = Field(default=3000, ge=1, description="Steps of Adam, each on a quarter of the pixels.")
     # A step of Adam is at most a few learning rates: below this bound no fit can diverge.
     learning_rate: float = Field(default=4e-4, gt=0, le=0.1, description="Of Adam.")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .._errors import ConfigError, ZooError
+from .._frozen import MOST_RUNS
 from ..spec import SymmetrySpec, derive, to_text
 from ._any_config import AnyZooConfig
 from ._claim import locked
@@ -59,6 +60,8 @@ def make_zoo(
     """
     folder = Path(out_dir)
     wanted = config.num if num is None else num
+    if not 1 <= wanted <= MOST_RUNS:
+        raise ConfigError(f"a zoo of {wanted} runs cannot be made. Ask for 1 to {MOST_RUNS}.")
     spec = derive(config.target.build(), config.target.example())
     arch = architecture_name(config.target.kind, spec, config.target.nonlinearity)
     check_same(config, folder)

@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any, Literal, final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from .._frozen import MOST_RUNS, Frozen
 from ._convnets import CNNTarget, ResNetTarget
 from ._images import ImageSet
 from ._targets import MLPTarget
@@ -12,19 +13,17 @@ SeedTarget = Annotated[MLPTarget | CNNTarget | ResNetTarget, Field(discriminator
 
 
 @final
-class SeedZooConfig(BaseModel):
+class SeedZooConfig(Frozen):
     """A zoo for pairs: every run has the same settings; initialization and order of images are its own.
 
     Images keep their size, are gray, in [-1, 1]. Everything but ``num`` is fixed once the zoo exists; a larger
     ``num`` extends it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     kind: Literal["seeds"] = "seeds"
     images: ImageSet = Field(default="mnist", description="Image set the networks classify.")
     target: SeedTarget = Field(default=MLPTarget(widths=(784, 512, 512, 512, 10)), description="Architecture.")
-    num: int = Field(default=40, ge=1, description="Training runs.")
+    num: int = Field(default=40, ge=1, le=MOST_RUNS, description="Training runs.")
     optimizer: Literal["adam", "sgd"] = Field(default="adam", description="sgd has a Nesterov momentum of 0.9.")
     learning_rate: float = Field(
         default=1e-3, gt=0, description="Largest one, after a tenth of the steps; then a cosine down to zero."

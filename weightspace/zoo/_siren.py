@@ -7,9 +7,10 @@ from typing import Literal, final
 import numpy as np
 import torch
 from jaxtyping import Float
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 from torch import Tensor, nn
 
+from .._frozen import Frozen
 from .._types import Params
 
 
@@ -39,10 +40,8 @@ class Siren(nn.Module):
 
 
 @final
-class SirenTarget(BaseModel):
+class SirenTarget(Frozen):
     """Configuration of a :class:`Siren` with two hidden layers, and how it is initialized."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["siren"] = "siren"
     widths: tuple[int, int, int, int] = Field(default=(2, 32, 32, 1), description="Coordinates, neurons, intensities.")

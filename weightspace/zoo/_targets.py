@@ -10,11 +10,12 @@ from typing import Literal, final
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from .._errors import ConfigError
+from .._frozen import Frozen
 from .._types import Params
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -79,10 +80,8 @@ class MLP(nn.Module):
         return last(x)
 
 
-class MLPTarget(BaseModel):
+class MLPTarget(Frozen):
     """Configuration of an :class:`MLP`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["mlp"] = "mlp"
     widths: tuple[int, ...] = Field(
