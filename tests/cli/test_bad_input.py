@@ -151,8 +151,8 @@ def test_an_option_of_the_configuration_that_does_not_fit_is_named(option, said,
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (None, "cannot read --config"),
-        ("train: [", "cannot read --config"),
+        (None, "cannot read"),
+        ("train: [", "cannot read"),
         ("just words", "holds no 'name: value' lines"),
         ("modle: {width: 3}", "modle: Extra inputs are not permitted"),
         ("train: {stpes: 3}", "train.stpes: Extra inputs are not permitted"),

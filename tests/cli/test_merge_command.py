@@ -172,7 +172,7 @@ BAD_RECIPES = {
         "needs both 'images'",
     ),
     "images for linear": (RECIPE + "images: digits\n", "merge_method linear uses no images"),
-    "no YAML": ("models: [a, b", "cannot read the recipe bad.yaml"),
+    "no YAML": ("models: [a, b", "cannot read bad.yaml"),
     "no mapping": ("- a\n- b\n", "bad.yaml holds no 'name: value' lines"),
     "no place": (RECIPE.replace("output: merged.safetensors", ""), "the result has no place to go"),
     "too large for the type": (
@@ -246,8 +246,8 @@ def test_bad_networks_end_with_code_2_one_message_and_no_output(
 
 def test_an_unreadable_recipe_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
-    refused(["merge", "bytes.yaml"], "cannot read the recipe bytes.yaml", folder, capsys)
-    refused(["merge", "none.yaml"], "cannot read the recipe none.yaml: No such file", folder, capsys)
+    refused(["merge", "bytes.yaml"], "cannot read bytes.yaml", folder, capsys)
+    refused(["merge", "none.yaml"], "cannot read none.yaml: No such file", folder, capsys)
 
 
 SLOW = """

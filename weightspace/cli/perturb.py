@@ -28,11 +28,19 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--num", type=whole(1, 10_000), default=1, metavar="N", help="copies (default: 1)")
     parser.add_argument(
-        "--sigma", type=number(0.0, 1e6), default=0.0, metavar="S", help="noise on every weight and bias (default: none)"
+        "--sigma",
+        type=number(0.0, 1e6),
+        default=0.0,
+        metavar="S",
+        help="noise on weights and biases (default: none)",
     )
     sizes = parser.add_mutually_exclusive_group()
     sizes.add_argument(
-        "--scale-std", type=number(0.0, 100.0), default=0.5, metavar="S", help="of the logarithm of scales (default: 0.5)"
+        "--scale-std",
+        type=number(0.0, 100.0),
+        default=0.5,
+        metavar="S",
+        help="of log scales (default: 0.5)",
     )
     sizes.add_argument(
         "--max-scale", type=number(1.0, 1e9), metavar="M", help="scales log-uniform in [1/M, M] instead of log-normal"
