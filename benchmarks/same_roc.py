@@ -194,7 +194,7 @@ def compared(copies: int, subject: Subject) -> list[dict]:
                 bits = None if noise in FLOATS else 8
                 found = ws.same(subject.params, rounded(moved, noise), subject.spec, bits=bits)
                 row = {"network": subject.family, "seed": subject.seed, "kind": kind, "noise": noise}
-                rows.append({**row, "roundings": found.roundings, "distance": found.distance, "same": found.same})
+                rows.append({**row, "roundings": found.roundings, "distance": found.distance, "same": bool(found)})
     return rows
 
 

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Are these two files the same network?
 # A copy with permuted and rescaled neurons shares no number with the original and computes the same. `same` finds the
-# element between the two, or says that there is none to be found; `fingerprint` names networks without comparing pairs.
+# element between the two, or says why there is none; `fingerprint` names networks without comparing pairs.
 
 # %%
 import torch
@@ -42,9 +42,9 @@ others = {"copy": copy, "copy, 16 bits": half, "one weight 1 % off": touched, "n
 
 name = ws.fingerprint(trained, spec)
 for label, params in others.items():
-    found = ws.same(trained, params, spec)
-    print(f"{label:20}{found!s:78}fingerprints apart by {name.distance(ws.fingerprint(params, spec)):.1e}")
-    assert found.same == label.startswith("copy")
+    found = ws.same(trained, params, spec, module=net, example=images.test_x[:64])
+    print(f"{label}, fingerprints apart by {name.distance(ws.fingerprint(params, spec)):.1e}: {found}")
+    assert bool(found) == label.startswith("copy")
 
 # %% [markdown]
 # The element that was found is the proof: it moves every number of one network to its place in the other.
@@ -71,7 +71,7 @@ groups: list[list[str]] = []
 names = {label: ws.fingerprint(params, spec) for label, params in folder.items()}
 for label, params in folder.items():
     near = (group for group in groups if names[label].distance(names[group[0]]) < 0.05)
-    home = next((group for group in near if ws.same(folder[group[0]], params, spec).same), None)
+    home = next((group for group in near if ws.same(folder[group[0]], params, spec)), None)
     if home is None:
         groups.append([label])
     else:

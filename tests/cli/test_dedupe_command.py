@@ -180,7 +180,7 @@ def test_pairs_together_are_judged_like_each_alone(scale: str, seed: int) -> Non
     pairs = [(0, other) for other in range(1, len(many))]
     together = (same_pairs(many, pairs, spec) <= LIMIT).tolist()
     assert together == [False, False, True, True, True]
-    assert together == [ws.same(many[one], many[two], spec).same for one, two in pairs]
+    assert together == [bool(ws.same(many[one], many[two], spec)) for one, two in pairs]
 
 
 @given(data=st.data(), num=st.integers(0, 12), spread=st.integers(1, 6))

@@ -22,6 +22,7 @@ def recurrent():
 def number():
     return 3
 """
+MODEL = ["--model", "small_nets:make", "--input", "4,3"]
 
 
 @pytest.fixture
@@ -52,9 +53,29 @@ def test_a_copy_in_another_gauge_is_the_same_network_and_the_element_is_saved(
         torch.testing.assert_close(moved[name.removeprefix("module.")], value)
 
 
-def test_another_network_ends_with_code_1(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["same", "a.safetensors", "c.safetensors", "--spec", str(folder / "spec.txt")]) == 1
-    assert "different networks" in capsys.readouterr().out
+def test_another_network_ends_with_code_1_and_is_different_where_it_can_be_run(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["same", "a.safetensors", "c.safetensors", "--out", "element.safetensors"]
+    assert main([*words, "--spec", str(folder / "spec.txt")]) == 1
+    printed = capsys.readouterr().out
+    assert "no element found: whether they compute the same was not tried" in " ".join(printed.split())
+    assert main([*words, *MODEL]) == 1
+    assert "different networks: outputs differ by" in capsys.readouterr().out
+    assert not (folder / "element.safetensors").exists()
+
+
+def test_one_function_without_an_element_ends_with_code_1_and_says_why(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dead = load_file(folder / "a.safetensors")
+    dead["2.weight"][:, 1] = 0
+    save_file(dead, folder / "dead.safetensors")
+    save_file(dead | {"0.bias": dead["0.bias"] + torch.eye(5)[1]}, folder / "other.safetensors")
+    assert main(["same", "dead.safetensors", "other.safetensors", *MODEL]) == 1
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "same function, no element of this spec: outputs agree" in printed
+    assert "they agree but for weights of dead neurons (h0: 1)" in printed
 
 
 def test_a_quantized_copy_is_the_same_network_once_its_bits_are_said(folder: Path) -> None:

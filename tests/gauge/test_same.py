@@ -38,7 +38,7 @@ def test_orbit_copies_are_the_same_network_and_the_element_says_how(
         wide = cast(params, torch.float64)  # the copy is rounded once, to its own type
         copy = cast(ws.act(ws.sample(spec, seed, max_scale=4.0), wide, spec), dtype)
         found = ws.same(params, copy, spec)
-        assert found.same, str(found)
+        assert found, str(found)
         moved = ws.act(found.element, params, spec)
         for name, value in copy.items():
             tolerance = max(3 * torch.finfo(dtype).eps, 1e-6)
@@ -53,9 +53,9 @@ def test_float64_networks_are_the_same_up_to_the_rounding_of_the_comparison_itse
     spec = ws.derive(net, torch.zeros(2, 9, dtype=torch.float64))
     params = {name: value + 0.1 if value.is_floating_point() else value for name, value in net.state_dict().items()}
     for seed in range(5):
-        assert ws.same(params, ws.act(ws.sample(spec, seed), params, spec), spec).same
+        assert ws.same(params, ws.act(ws.sample(spec, seed), params, spec), spec)
     wrong = {**params, "0.weight": params["0.weight"] * (1 + 1e-9 * torch.eye(12, 9, dtype=torch.float64))}
-    assert not ws.same(params, wrong, spec).same
+    assert not ws.same(params, wrong, spec)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
@@ -67,14 +67,14 @@ def test_one_weight_changed_by_one_percent_is_another_network(activation: type[n
         copy = ws.act(ws.sample(spec, seed, max_scale=4.0), params, spec)
         weight = copy["2.weight"]
         weight.view(-1)[int(weight.abs().argmax())] *= 1.01
-        assert not ws.same(params, cast(copy, dtype), spec).same
+        assert not ws.same(params, cast(copy, dtype), spec)
 
 
 def test_a_fan_in_permuted_without_its_fan_out_is_another_network_with_another_fingerprint() -> None:
     net = network(nn.ReLU, 0)
     spec, params = ws.derive(net, torch.zeros(2, 9)), dict(net.state_dict())
     wrong = params | {name: params[name].roll(1, 0) for name in ("0.weight", "0.bias")}
-    assert not ws.same(params, wrong, spec).same
+    assert not ws.same(params, wrong, spec)
     assert ws.fingerprint(params, spec).distance(ws.fingerprint(wrong, spec)) > 0.02
     assert ws.fingerprint(params, spec).text != ws.fingerprint(wrong, spec).text
 
@@ -85,7 +85,7 @@ def test_a_step_of_training_is_another_network() -> None:
     optimizer = torch.optim.SGD(net.parameters(), 1e-3)
     net(torch.randn(16, 9)).square().mean().backward()
     optimizer.step()
-    assert not ws.same(params, dict(net.state_dict()), spec).same
+    assert not ws.same(params, dict(net.state_dict()), spec)
 
 
 def test_residual_networks_with_batch_normalization_are_recognized() -> None:
@@ -118,7 +118,7 @@ def test_blocks_and_several_signs_are_matched_in_spite_of_rounding(name: str) ->
     wide = random_state(module, 1)
     copy = cast_floats(ws.act(ws.sample(spec, 2, max_scale=4.0), wide, spec), torch.bfloat16)
     found = ws.same(wide, copy, spec)
-    assert found.same, str(found)
+    assert found, str(found)
     moved = ws.act(found.element, wide, spec)
     for key, value in copy.items():
         torch.testing.assert_close(moved[key], value.to(moved[key]), rtol=0.01, atol=0.01)
@@ -132,7 +132,7 @@ def test_a_head_whose_queries_are_another_heads_is_another_network() -> None:
     (inside,) = {axes[0].space for name, axes in spec.params if name.endswith("q.weight")}
     half = spec.space[str(inside)].size // 2
     wrong = {k: v.roll(half, 0) if k.endswith(("q.weight", "q.bias")) else v for k, v in wide.items()}
-    assert not ws.same(wide, wrong, spec).same
+    assert not ws.same(wide, wrong, spec)
 
 
 @pytest.mark.parametrize("by_channel", [False, True])
@@ -149,18 +149,18 @@ def test_a_quantized_copy_is_recognized_if_its_bits_are_said_and_only_then(
                 value.abs().amax(1, keepdim=True) / 127 if by_channel and value.dim() > 1 else value.abs().max() / 127
             )
             copy[name] = ((value / step).round() * step).float() if value.dim() > 1 else value.float()
-        assert ws.same(params, copy, spec, bits=8).same
-        assert not ws.same(params, copy, spec).same
-        assert not ws.same(params, copy, spec, bits=4).same
+        assert ws.same(params, copy, spec, bits=8)
+        assert not ws.same(params, copy, spec)
+        assert not ws.same(params, copy, spec, bits=4)
         wrong = copy | {"2.weight": copy["2.weight"].roll(1, 0)}
-        assert not ws.same(params, wrong, spec, bits=8).same
+        assert not ws.same(params, wrong, spec, bits=8)
 
 
 def test_bits_allow_nothing_for_weights_that_lie_on_no_grid() -> None:
     net = network(nn.ReLU, 0)
     spec, params = ws.derive(net, torch.zeros(2, 9)), dict(net.state_dict())
     near = params | {"2.weight": params["2.weight"] * (1 + 1e-3 * torch.randn(7, 12))}
-    assert not ws.same(params, near, spec, bits=8).same
+    assert not ws.same(params, near, spec, bits=8)
     with pytest.raises(ws.ConfigError, match="bits is 1; grids of 2 to 16 bits are known"):
         ws.same(params, near, spec, bits=1)
 

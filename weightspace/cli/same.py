@@ -21,7 +21,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="parameters that lie on a symmetric grid of N bits (int8: 8) may differ by half a step",
     )
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write the element that maps A to B, .safetensors")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="write the element that maps A to B, .safetensors, if there is one"
+    )
 
 
 def _run(args: argparse.Namespace, _: list[str]) -> None:
@@ -32,14 +34,15 @@ def _run(args: argparse.Namespace, _: list[str]) -> None:
         elements.check_name(args.out)
     known = architecture_of(args)
     first, second = (read_params(path, known.spec) for path in (args.first, args.second))
-    found = same(first, second, known.spec, bits=args.bits)
+    found = same(first, second, known.spec, bits=args.bits, module=known.module, example=known.example)
     say(str(found))
-    if known.difference is not None:
-        say(f"outputs: largest difference {known.difference(first, second):.3g} of their size")
-    if args.out is not None:
-        elements.save_element(args.out, found.element, known.spec, {"maps": f"{args.first.name} to {args.second.name}"})
+    if found and found.outputs is not None:
+        say(str(found.outputs))
+    if found and args.out is not None:
+        about = {"maps": f"{args.first.name} to {args.second.name}"}
+        elements.save_element(args.out, found.element, known.spec, about)
         say(f"element: {args.out}")
-    if not found.same:
+    if not found:
         raise SystemExit(1)
 
 
@@ -47,7 +50,10 @@ SAME = Verb(
     "same",
     "Say whether two files hold the same network in other numbers.",
     "Looks for the permutation, signs and scales that map A to B, and says how far the numbers then are apart, in\n"
-    "roundings of their number types. Ends with code 0 for the same network, 1 for different ones, 2 for bad input.",
+    "roundings of their number types. With --model both are run too: where nothing maps A to B they are one function\n"
+    "(and why nothing does) or different (and by how much their outputs).\n"
+    "Ends with code 0 for the same network, which the element certifies; 1 for everything else, one function on the\n"
+    "inputs tried included; 2 for bad input.",
     "weightspace same a.safetensors b.safetensors --model my_package.nets:make --input 2,64 --out element.safetensors",
     _arguments,
     _run,

@@ -83,3 +83,9 @@ def _invariants(balanced: Mapping[str, Tensor], spec: SymmetrySpec) -> Float[Ten
         norms = [rows.square().sum(1).sqrt() for rows in neuron_rows(balanced, spec, space.name)]
         values += [(a * b * b).sum() for k, a in enumerate(norms) for b in norms[:k]]
     return torch.stack(values)
+
+
+def invariant_names(spec: SymmetrySpec, num: int) -> list[str]:
+    """What each of ``num`` invariants is taken of: parameters, then products of the norms of a neuron's parameters."""
+    sums = [name for name in spec.axes for _ in range(3)]
+    return [*sums, *["which neuron has which weights"] * (num - len(sums))]

@@ -2,7 +2,9 @@
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Generator, Tensor
+
+from .._types import Params
 
 
 def rounding(value: Tensor, bits: int | None) -> Float[Tensor, "..."]:
@@ -19,6 +21,12 @@ def rounding(value: Tensor, bits: int | None) -> Float[Tensor, "..."]:
     room = unit(value.dtype) * (wide + 1e-3 * wide.max() + kind.tiny)
     step = None if bits is None else _step(wide, bits, kind.eps)
     return room if step is None else room + step / 2
+
+
+def rounded_otherwise(params: Params, rooms: Params, generator: Generator) -> Params:
+    """The parameters, each moved at random by no more than its rounding."""
+    draw = {n: 2 * torch.rand(room.shape, generator=generator, dtype=torch.float64) - 1 for n, room in rooms.items()}
+    return {n: v + (rooms[n] * draw[n]).to(v) if v.is_floating_point() else v for n, v in params.items()}
 
 
 def unit(dtype: torch.dtype) -> float:

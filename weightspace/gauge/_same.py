@@ -1,11 +1,9 @@
 """Whether two parameter sets are the same network: the element between them, and what is left."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .._errors import ConfigError, SpecMismatch
 from .._types import Params
@@ -14,44 +12,35 @@ from ._act import act, stack
 from ._element import Element, compose, inverse
 from ._fit import fitted
 from ._match import matched
+from ._outputs import compare_outputs
 from ._rounding import rounding
+from ._sameness import LIMIT, Sameness, Verdict
+from ._verify import Example
+from ._why import why_no_element
 from .canonical import canonicalize
 
-LIMIT = 1.5
-"""Largest difference, in roundings, that still counts as the same network: 1, and what rounding does to scales."""
+UNTRIED = "whether they compute the same was not tried; give module= (--model at the command line) to try it"
 
 
-@final
-@dataclass(frozen=True, eq=False)
-class Sameness:
-    """What a comparison of two networks found.
-
-    Attributes:
-        same: Whether one element maps the first network to the second, entry by entry, up to rounding.
-        element: The best element found: ``act(element, a, spec)`` is nearest to ``b``.
-        roundings: Largest difference of an entry, in units of what rounding the two networks to their number
-            types explains there.
-        distance: Norm of all differences relative to the norm of ``b``.
-    """
-
-    same: bool
-    element: Element
-    roundings: float
-    distance: float
-
-    def __str__(self) -> str:
-        word = "same network" if self.same else "different networks"
-        return f"{word}: largest difference {self.roundings:.3g} roundings, distance {self.distance:.3g}"
-
-
-def same(a: Mapping[str, Tensor], b: Mapping[str, Tensor], spec: SymmetrySpec, *, bits: int | None = None) -> Sameness:
+def same(
+    a: Mapping[str, Tensor],
+    b: Mapping[str, Tensor],
+    spec: SymmetrySpec,
+    *,
+    bits: int | None = None,
+    module: nn.Module | None = None,
+    example: Example | None = None,
+) -> Sameness:
     """Whether ``a`` and ``b`` are one network in two gauges, with the element that maps ``a`` to ``b``.
 
     Both are brought to balanced scales; neurons are assigned to each other, space by space from the inputs on, and
-    again until nothing changes; scales are then fitted. "Same" is certified by the element: every entry of the moved
-    ``a`` agrees with ``b`` up to what rounding explains. "Different" says that no such element was found; networks
-    with dead neurons may have one that is missed. Rounding counts once, at the end: a copy that was rounded and then
-    moved to another gauge is different, since its entries say nothing of how they were rounded.
+    again until nothing changes; scales are then fitted. "Same network" is certified by the element: every entry of the
+    moved ``a`` agrees with ``b`` up to what rounding explains. Rounding counts once, at the end: a copy that was
+    rounded and then moved to another gauge is not the same network, since its entries do not say how they were rounded.
+
+    With a module both are run as well. Where no element is found, they are "different" if there is an input on which
+    outputs differ by more than rounding explains, and one function otherwise, with a reason why there is no element.
+    Without a module that is left open.
 
     Args:
         a: Parameters of one network, of any floating-point types.
@@ -60,18 +49,48 @@ def same(a: Mapping[str, Tensor], b: Mapping[str, Tensor], spec: SymmetrySpec, *
         bits: Parameters that lie on a symmetric grid of so many bits (8: 127 steps from 0 to the largest entry), one
             step for the whole or one for each output channel, may differ by half a step. Without it, networks that
             were quantized are different from the one that they were made of: their type does not say that they were.
+        module: The architecture, to compare outputs (:func:`weightspace.gauge.compare_outputs`); left as it was.
+        example: Its inputs; by default guessed as in :func:`weightspace.same_function`.
 
     Raises:
-        SpecMismatch: if a parameter does not fit the spec, several networks are stacked, or an entry is not finite.
-        ConfigError: if ``bits`` is not between 2 and 16.
+        SpecMismatch: if a parameter does not fit the spec or the module, several networks are stacked, or an entry is
+            not finite; if outputs differ though an element maps ``a`` to ``b``, since then the spec is wrong.
+        ConfigError: if ``bits`` is not between 2 and 16, or the module cannot be run.
     """
     if bits is not None and not 2 <= bits <= 16:
         raise ConfigError(f"bits is {bits}; grids of 2 to 16 bits are known. Type bits=8.")
-    first, second = _checked(a, spec, "first"), _checked(b, spec, "second")
+    for params, which in ((a, "first"), (b, "second")):
+        if spec.check_values(params, of=f"the {which} network") is not None:
+            raise SpecMismatch(f"the {which} argument stacks several networks. Compare them one by one.")
+    near = nearest(a, b, spec, bits)
+    outputs = None if module is None else compare_outputs(module, a, b, example, bits)
+    if near[1] <= LIMIT:
+        if outputs is not None and outputs.differ_on > 0.5:
+            raise SpecMismatch(
+                f"an element of the spec maps one network to the other, yet {outputs}: the spec does not hold for "
+                f"{type(module).__name__}. Derive it: ws.derive(module, example)."
+            )
+        return Sameness(Verdict.SAME, *near, outputs)
+    if outputs is None:
+        return Sameness(Verdict.OPEN, *near, None, UNTRIED)
+    if not outputs.agree:
+        return Sameness(Verdict.DIFFERENT, *near, outputs)
+    if not outputs.telling:
+        hardly = f"outputs change with the inputs tried by no more than {outputs.spread:.2g} of their size"
+        return Sameness(Verdict.OPEN, *near, outputs, f"{hardly}, so that they agree says nothing; give other inputs")
+    reason = why_no_element(a, b, spec, bits, lambda one, other: nearest(one, other, spec, bits)[1] <= LIMIT)
+    return Sameness(Verdict.FUNCTION, *near, outputs, reason)
+
+
+def nearest(
+    a: Mapping[str, Tensor], b: Mapping[str, Tensor], spec: SymmetrySpec, bits: int | None = None
+) -> tuple[Element, float, float]:
+    """The best element found from ``a`` to ``b``, and how far they then are apart: in roundings, and in norm."""
+    first, second = ({name: params[name].detach().cpu().double() for name in spec.axes} for params in (a, b))
     both, moves, _ = canonicalize(stack([first, second]), spec, scale="balanced", permute=False)
     left, right = ({name: value[place] for name, value in both.items()} for place in range(2))
     element = compose(inverse(moves[1]), compose(matched(left, right, spec), moves[0]))
-    rounded = [{name: rounding(network[name], bits) for name in spec.axes} for network in (a, b)]
+    rounded = [{name: rounding(network[name].detach().cpu(), bits) for name in spec.axes} for network in (a, b)]
 
     def room(element: Element) -> Params:
         """What rounding of both explains, once ``element`` has moved the first."""
@@ -92,10 +111,4 @@ def same(a: Mapping[str, Tensor], b: Mapping[str, Tensor], spec: SymmetrySpec, *
     moved = act(element, first, spec)
     square = sum(float((moved[name] - second[name]).square().sum()) for name in spec.axes)
     size = sum(float(second[name].square().sum()) for name in spec.axes)
-    return Sameness(worst <= LIMIT, element, worst, (square / size) ** 0.5 if size else square**0.5)
-
-
-def _checked(params: Mapping[str, Tensor], spec: SymmetrySpec, which: str) -> Params:
-    if spec.check_values(params, of=f"the {which} network") is not None:
-        raise SpecMismatch(f"the {which} argument stacks several networks. Compare them one by one.")
-    return {name: params[name].to(torch.float64) for name in spec.axes}
+    return element, worst, (square / size) ** 0.5 if size else square**0.5

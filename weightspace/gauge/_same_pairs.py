@@ -12,7 +12,8 @@ from ..spec import NeuronSpace, SymmetrySpec
 from ._act import act
 from ._element import Element, compose, identity, inverse
 from ._rounding import unit
-from ._same import LIMIT, same
+from ._same import nearest
+from ._sameness import LIMIT
 from .canonical import canonicalize
 from .index import neuron_rows
 
@@ -30,7 +31,7 @@ def same_pairs(
 
     An element that moves one network onto the other is a proof wherever it comes from, so canonical forms and
     assignments are made for all pairs together. Pairs are different if every neuron has one partner that is far nearer
-    than any other, and the networks still differ. What is neither is decided by :func:`same`, one by one.
+    than any other, and the networks still differ. What is neither is decided as by :func:`same`, one by one.
 
     Args:
         networks: Of any floating-point types.
@@ -63,7 +64,7 @@ def same_pairs(
         found[left] = assigned
         for place in left[(assigned > LIMIT) & ~(clear & (assigned > CLEAR))].tolist():
             one, two = pairs[place]
-            found[place] = same(networks[one], networks[two], spec).roundings
+            _, found[place], _ = nearest(networks[one], networks[two], spec)
     return found
 
 

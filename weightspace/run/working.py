@@ -15,8 +15,8 @@ from .._types import Params
 from ..alignment import classification
 from ..files.checkpoint import Checkpoint
 from ..files.writer import Progress
+from ..gauge import random_like
 from ..zoo import NATIVE, SIDE, Images, load_images
-from .outputs import probes
 
 Example = Tensor | tuple[Tensor, ...]
 
@@ -116,7 +116,7 @@ def _forms(side: int, in_colour: bool) -> dict[tuple[int, ...], dict[str, bool]]
 def bench(module: nn.Module, example: Example, dtype: torch.dtype) -> Bench:
     """A copy of the module in a number type, with random inputs of the example's shapes."""
     net = copy.deepcopy(module).to("cpu", dtype).eval()
-    return Bench(net, probes(net, example if isinstance(example, tuple) else (example,), dtype))
+    return Bench(net, random_like(net, example if isinstance(example, tuple) else (example,), dtype))
 
 
 def widest(networks: Iterable[Checkpoint]) -> torch.dtype:
