@@ -10,9 +10,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from specs import networks, seeds, specs
 from torch import nn
+from torch.func import functional_call
 
 from weightspace import ConfigError, SpecMismatch
-from weightspace.gauge import Element, act, canonicalize, neuron_gauge, normal_form, same_function, sample
+from weightspace.gauge import (
+    Element,
+    act,
+    canonicalize,
+    fingerprints,
+    identity,
+    neuron_gauge,
+    normal_form,
+    same_function,
+    sample,
+)
 from weightspace.spec import parse
 from weightspace.tasks.orbit import orbit_minimal_l1
 from weightspace.testing import random_params
@@ -107,26 +118,29 @@ def test_norm_is_the_normal_form(spec, seed):
     assert (gap(expected, result)[alive] < 1e-12).all()
 
 
+def is_bounded(spec):
+    """Whether each scale both multiplies and divides, so that a smallest size exists."""
+    parts = [part for axes in spec.axes.values() for axis in axes for part in axis.parts]
+    powers = {space.name: [0] for space in spec.free if space.scale in ("positive", "nonzero")}
+    for space, power in [(p.space, p.power) for p in parts] + [(q.space, q.power) for p in parts for q in p.scales]:
+        powers.get(space, []).append(power)
+    return all(min(found) < 0 < max(found) for found in powers.values())
+
+
+bounded = st.sampled_from([spec for spec in SPECS.values() if is_bounded(spec)])
+
+
 @pytest.mark.parametrize("form", ["balanced", "l1"])
-@given(spec=specs(groups=("positive", "sign")) | general, seed=seeds)
+@given(spec=specs(groups=("positive", "sign")) | bounded, seed=seeds)
 def test_no_scale_makes_it_smaller(form, spec, seed):
     params = networks_of(spec, 3, seed=seed)
     result, _, report = canonicalize(params, spec, scale=form)
-
-    # What nothing divides by has no smallest size: such scales stay.
-    def movable(space):
-        parts = [p for axes in spec.axes.values() for axis in axes for p in axis.parts]
-        powers = [p.power for p in parts if p.space == space.name]
-        return min(powers, default=0) < 0 < max(powers, default=0)
-
+    assert not any(kind.any() for kind in report.dead.values())
     q = 2 if form == "balanced" else 1
     size = sum(flat(value.double().abs().pow(q)).sum(-1) for value in result.values())
     for step in (1e-4, 0.3):
         g = sample(spec, seed, num=3, max_scale=1 + step)
-        keep = {s.name: movable(s) and not report.dead[s.name].any() for s in spec.free}
-        scale = {name: value.abs() if keep[name] else torch.ones_like(value) for name, value in g.scale.items()}
-        still = {name: torch.arange(perm.shape[-1]).expand_as(perm) for name, perm in g.perm.items()}
-        moved = act(Element(still, scale), result, spec)
+        moved = act(Element(identity(spec).expand(3).perm, {n: s.abs() for n, s in g.scale.items()}), result, spec)
         other = sum(flat(value.double().abs().pow(q)).sum(-1) for value in moved.values())
         assert (other >= size * (1 - 1e-9)).all()
 
@@ -158,17 +172,92 @@ def test_a_deep_network_is_balanced_to_rounding():
 MLP = parse("in[3] fixed\nh0[5] positive\nh1[4] sign\nout[2] fixed\n\na h0 in~\nab h0\nb h1 h0~\nc out h1~\n")
 
 
+def with_dead_neurons(params, spec, generator):
+    """The networks with zeros for the fan-in, the fan-out, or both of some neurons of every space."""
+    params = {name: value.clone() for name, value in params.items()}
+    for space in spec.free:
+        chosen = torch.rand(space.size, generator=generator) < 0.3
+        for side in (-1, 1):
+            which = chosen & (torch.rand(space.size, generator=generator) < 0.6)
+            for name, axes in spec.params:
+                for dim, axis in enumerate(axes):
+                    if axis.plain and axis.space == space.name and axis.power * side > 0:
+                        rows = params[name].unflatten(dim + 1, (space.size, -1)).movedim(dim + 1, 0)
+                        rows[which] = 0
+    return params
+
+
+@settings(max_examples=15)
+@given(spec=specs() | general, form=any_form, seed=seeds)
+def test_dead_neurons_have_one_form_on_the_orbit_and_one_fingerprint(spec, form, seed):
+    generator = torch.Generator().manual_seed(seed)
+    params = with_dead_neurons(networks_of(spec, 3, seed=seed), spec, generator)
+    there = act(sample(spec, seed, num=3, max_scale=64.0), params, spec)
+    (here, element, report), (moved, _, other) = (
+        canonicalize(params, spec, scale=form),
+        canonicalize(there, spec, scale=form),
+    )
+    assert not any(kind.any() for kind in report.scale_ties.values()), str(report)
+    sure = (report.unique & other.unique).expand(3)
+    assert (gap(here, moved)[sure] < 1e-8).all()
+    assert all(scale.isfinite().all() and (1 / scale).isfinite().all() for scale in element.scale.values())
+    assert (fingerprints(params, spec) - fingerprints(there, spec)).abs().max() < 1e-7
+
+
 @pytest.mark.parametrize("form", FORMS)
-def test_dead_neurons_are_left_alone_and_reported(form):
+@pytest.mark.parametrize("side", ["fan-in", "fan-out", "both"])
+def test_dead_neurons_are_reported_and_take_their_scale_from_the_side_that_is_left(form, side):
     params = {name: value[0] for name, value in networks_of(MLP, 1, seed=0).items()}
-    params["a"][1], params["ab"][1] = 0, 0
+    if side != "fan-out":
+        params["a"][1], params["ab"][1] = 0, 0
+    if side != "fan-in":
+        params["b"][:, 1] = 0
     result, element, report = canonicalize(params, MLP, scale=form)
     (place,) = report.dead["h0"].nonzero().flatten().tolist()
     assert element.perm["h0"][place] == 1
-    assert element.scale["h0"][place] == 1
-    assert (result["a"][place] == 0).all()
-    assert "h0: 1 dead" in str(report)
-    assert not report.unique
+    assert str(report) == "unique\nh0: 1 dead"
+    rows = torch.cat([result["a"][place], result["ab"][place, None], result["b"][:, place]])
+    assert (element.scale["h0"][place] == 1) == (side == "both")
+    assert side == "both" or 0.1 < rows.norm() < 10
+    assert not canonicalize(networks_of(MLP, 1, seed=0), MLP, scale=form)[2].dead["h0"].any()
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16], ids=str)
+@given(low=st.integers(-45, -5), seed=seeds)
+@settings(max_examples=8)
+def test_neurons_that_decayed_to_nearly_nothing_keep_finite_scales_and_the_function(form, dtype, low, seed):
+    torch.manual_seed(seed)
+    net = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3))
+    spec = parse("in[4] fixed\nh[6] positive\nout[3] fixed\n\n0.weight h in~\n0.bias h\n2.weight out h~\n2.bias out\n")
+    faint = 10.0 ** torch.randint(low, 1, (2, 6)).double()
+    state = {name: value.double() for name, value in net.state_dict().items()}
+    state["0.weight"] *= faint[0, :, None]
+    state["0.bias"] *= faint[0]
+    state["2.weight"] *= faint[1]
+    params = {name: value.to(dtype) for name, value in state.items()}
+    result, element, report = canonicalize(params, spec, scale=form)
+    scale = element.scale["h"].to(dtype)
+    assert all(value.isfinite().all() for value in (*result.values(), scale, 1 / scale))
+    wide, moved = ({name: value.double() for name, value in net.items()} for net in (params, result))
+    x, size = 3 * torch.randn(32, 4).double(), 0.0
+    one, other = (functional_call(net.double(), net_params, x) for net_params in (wide, moved))
+    size = float(one.abs().max())
+    assert float((one - other).abs().max()) <= 40 * torch.finfo(dtype).eps * size
+    assert bool(report.unique) or "of unknown scale" in str(report) or "tied" in str(report)
+
+
+def test_weights_beyond_squares_have_a_form_and_what_does_not_fit_the_type_is_refused():
+    params = {name: 1e200 * value for name, value in networks_of(MLP, 2, seed=0).items()}
+    there = act(sample(MLP, 1, num=2), params, MLP)
+    for form in ("balanced", "l1"):
+        here, _, report = canonicalize(params, MLP, scale=form)
+        moved, _, _ = canonicalize(there, MLP, scale=form)
+        assert report.unique.all()
+        assert gap(here, moved).max() < 1e-9
+    assert (fingerprints(params, MLP) - fingerprints(there, MLP)).abs().max() < 1e-7
+    with pytest.raises(SpecMismatch, match=r"'c' in canonical form is beyond the range of torch.float64"):
+        canonicalize(params, MLP, scale="norm")
 
 
 def test_equal_neurons_and_symmetric_signs_are_ties():
@@ -178,7 +267,7 @@ def test_equal_neurons_and_symmetric_signs_are_ties():
     _, element, report = canonicalize(params, MLP)
     places = report.order_ties["h0"].nonzero().flatten()
     assert sorted(element.perm["h0"][places].tolist()) == [0, 3]
-    params["b"][2] = 0
+    params["b"][2] = torch.eye(5)[0] - torch.eye(5)[3]
     _, element, report = canonicalize(params, MLP)
     assert element.perm["h1"][report.sign_ties["h1"]].tolist() == [2]
     assert "1 of unknown sign" in str(report)

@@ -4,9 +4,12 @@ import pytest
 import torch
 from architectures import ARCHITECTURES
 from architectures.oracle import random_state
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import weightspace as ws
+from weightspace.gauge import LIMIT, same_pairs
 
 
 def network(activation: type[nn.Module], seed: int) -> nn.Module:
@@ -105,6 +108,73 @@ def test_residual_networks_with_batch_normalization_are_recognized() -> None:
             value.copy_(torch.rand_like(value) + 0.1)
     copy = ws.act(ws.sample(spec, 3, max_scale=2.0), params, spec)
     assert ws.same(params, copy, spec).distance < 1e-5
+
+
+class FreshBlock(nn.Module):
+    """Residual, without biases but those of the normalizations, which begin as 0."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.one, self.two = (nn.Conv2d(width, width, 3, padding=1, bias=False) for _ in range(2))
+        self.norm1, self.norm2 = nn.BatchNorm2d(width), nn.BatchNorm2d(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(x + self.norm2(self.two(torch.relu(self.norm1(self.one(x))))))
+
+
+@pytest.mark.parametrize("depth", [1, 4])
+def test_a_fresh_network_with_batch_normalization_is_found_in_its_copy(depth: int) -> None:
+    torch.manual_seed(0)
+    stem = [nn.Conv2d(3, 6, 3, bias=False), nn.BatchNorm2d(6), nn.ReLU()]
+    net = nn.Sequential(*stem, *(FreshBlock(6) for _ in range(depth)), nn.Flatten(), nn.Linear(96, 3))
+    spec, params = ws.derive(net.eval(), torch.zeros(2, 3, 6, 6), verify=False), dict(net.state_dict())
+    copy = ws.act(ws.sample(spec, 3), params, spec)
+    found = ws.same(params, copy, spec)
+    assert found, str(found)
+    assert ws.align(copy, params, spec).distance < 1e-6
+    assert ws.fingerprint(params, spec).distance(ws.fingerprint(copy, spec)) < 1e-5
+    weight = copy[f"{depth + 2}.two.weight"]
+    weight.view(-1)[int(weight.abs().argmax())] *= 1.01
+    assert not ws.same(params, copy, spec)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@given(data=st.data(), seed=st.integers(0, 999))
+@settings(max_examples=6)
+def test_dead_neurons_hide_no_copy(dtype: torch.dtype, data: st.DataObject, seed: int) -> None:
+    activation = data.draw(st.sampled_from([nn.ReLU, nn.Tanh]))
+    net = network(activation, seed)
+    spec, params = ws.derive(net, torch.zeros(2, 9), verify=False), cast(dict(net.state_dict()), torch.float64)
+    for layer, width in ((0, 12), (2, 7)):
+        for side in ("in", "out"):
+            for neuron in data.draw(st.sets(st.integers(0, width - 1), max_size=3)):
+                if side == "out":
+                    params[f"{layer + 2}.weight"][:, neuron] = 0
+                else:
+                    params[f"{layer}.weight"][neuron], params[f"{layer}.bias"][neuron] = 0, 0
+    params["4.weight"][:, 0] = torch.linspace(1, 2, 3)  # something is computed
+    copy = cast(ws.act(ws.sample(spec, seed, max_scale=4.0), params, spec), dtype)
+    found = ws.same(params, copy, spec)
+    assert found, str(found)
+    copy["4.weight"][:, copy["4.weight"].abs().sum(0).argmax()] *= 1.05
+    assert not ws.same(params, copy, spec)
+
+
+@pytest.mark.parametrize("size", [1e-40, 1e20, 1e200])
+def test_networks_of_any_size_are_found_in_their_copies(size: float) -> None:
+    net = network(nn.ReLU, 3)
+    spec, params = ws.derive(net, torch.zeros(2, 9), verify=False), cast(dict(net.state_dict()), torch.float64)
+    params = {name: value * size if size > 1 else value for name, value in params.items()}
+    if size < 1:  # neurons that weight decay has taken to numbers of few digits
+        params["0.weight"][:5] *= size
+        params["2.weight"][:, :5] *= size
+    params = cast(params, torch.float64 if size > 1e30 else torch.float32)
+    copy = ws.act(ws.sample(spec, 1), params, spec)
+    assert ws.same(params, copy, spec)
+    assert float(same_pairs([params, copy], [(0, 1)], spec)) <= LIMIT
+    wrong = copy | {"4.weight": copy["4.weight"] * 1.01}
+    assert not ws.same(params, wrong, spec)
+    assert float(same_pairs([params, wrong], [(0, 1)], spec)) > LIMIT
 
 
 HARD = ["batchnorm_cnn", "resnext", "attention_by_head", "attention_qk_norm", "multihead_prenorm", "maxout"]

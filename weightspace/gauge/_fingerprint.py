@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .._errors import SpecMismatch
 from ..spec import SymmetrySpec
-from .canonical import canonicalize
+from .canonical import canonicalize, units
 from .index import neuron_rows
 
 _STEP = 0.05
@@ -70,8 +70,16 @@ def fingerprints(params: Mapping[str, Tensor], spec: SymmetrySpec) -> Float[Tens
         raise SpecMismatch("the parameters are of one network. Take ws.fingerprint(params, spec), or stack several.")
     balanced, _, _ = canonicalize(params, spec, scale="balanced", permute=False)
     wide = {name: balanced[name].to(torch.float64) for name in spec.axes}
-    values = torch.vmap(lambda network: _invariants(network, spec))(wide)
-    return values.clamp_min(1e-30).log()
+    unit = units(wide)
+    scaled = {name: value / unit.view(-1, *[1] * (value.dim() - 1)) for name, value in wide.items()}
+    values = torch.vmap(lambda network: _invariants(network, spec))(scaled)
+    return values.clamp_min(1e-30).log() + _powers(spec, values.shape[1]) * unit.log().unsqueeze(1)
+
+
+def _powers(spec: SymmetrySpec, num: int) -> Float[Tensor, " k"]:
+    """By which power of the weights each invariant grows."""
+    sums = [1.0, 2.0, 4.0] * len(spec.axes)
+    return torch.tensor([*sums, *[3.0] * (num - len(sums))], dtype=torch.float64)
 
 
 def _invariants(balanced: Mapping[str, Tensor], spec: SymmetrySpec) -> Float[Tensor, " k"]:

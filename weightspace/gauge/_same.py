@@ -17,7 +17,7 @@ from ._rounding import rounding
 from ._sameness import LIMIT, Sameness, Verdict
 from ._verify import Example
 from ._why import why_no_element
-from .canonical import canonicalize
+from .canonical import canonicalize, units
 
 UNTRIED = "whether they compute the same was not tried; give module= (--model at the command line) to try it"
 
@@ -88,7 +88,8 @@ def nearest(
     """The best element found from ``a`` to ``b``, and how far they then are apart: in roundings, and in norm."""
     first, second = ({name: params[name].detach().cpu().double() for name in spec.axes} for params in (a, b))
     both, moves, _ = canonicalize(stack([first, second]), spec, scale="balanced", permute=False)
-    left, right = ({name: value[place] for name, value in both.items()} for place in range(2))
+    unit = float(units(both).max())
+    left, right = ({name: value[place] / unit for name, value in both.items()} for place in range(2))
     element = compose(inverse(moves[1]), compose(matched(left, right, spec), moves[0]))
     rounded = [{name: rounding(network[name].detach().cpu(), bits) for name in spec.axes} for network in (a, b)]
 
@@ -109,6 +110,6 @@ def nearest(
         better = fitted(element, first, second, room, spec)
         worst, element = min((worst, element), (roundings(better), better), key=lambda pair: pair[0])
     moved = act(element, first, spec)
-    square = sum(float((moved[name] - second[name]).square().sum()) for name in spec.axes)
-    size = sum(float(second[name].square().sum()) for name in spec.axes)
+    square = sum(float(((moved[name] - second[name]) / unit).square().sum()) for name in spec.axes)
+    size = sum(float((second[name] / unit).square().sum()) for name in spec.axes)
     return element, worst, (square / size) ** 0.5 if size else square**0.5

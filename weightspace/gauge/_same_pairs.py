@@ -14,7 +14,7 @@ from ._element import Element, compose, identity, inverse
 from ._rounding import unit
 from ._same import nearest
 from ._sameness import LIMIT
-from .canonical import canonicalize
+from .canonical import canonicalize, units
 from .index import neuron_rows
 
 SWEEPS = 6
@@ -46,6 +46,8 @@ def same_pairs(
     wide = {n: torch.stack([net[n].double() for net in networks]) for n in spec.axes}
     rooms = {n: _room(wide[n], torch.tensor([_unit(net[n]) for net in networks]).double()) for n in spec.axes}
     canonical, to_canonical, _ = canonicalize(wide, spec, scale="balanced")
+    unit = units(canonical).max()
+    canonical = {name: value / unit for name, value in canonical.items()}
     first, second = torch.tensor(pairs).T
 
     def roundings(middle: Element, some: Tensor) -> Float[Tensor, " b"]:

@@ -1,53 +1,63 @@
 """The scales at which the weights are smallest: the total squared norm, or the L1 norm, has one minimum on an orbit.
 
-In the logarithms ``t`` of the scales the sum of ``|w|^q exp(q * sum of power * t)`` is convex, and strictly so once
-dead neurons are left out: the minimum is unique. There a neuron's fan-in carries as much as its fan-out (weighted by
-powers). A scale that only ever multiplies (the features before a batch normalization, which nothing divides by) would
-go to zero. Where such scales act alone, as on running statistics, the logarithm of what they make of a 1 is taken from
-the sum, which keeps it bounded, convex, and a property of the orbit.
+In the logarithms ``t`` of the scales the sum of ``|w|^q exp(q * sum of power * t)`` is convex, and where every entry
+lies on a way from the inputs to the outputs it has its minimum, at which a neuron's fan-in carries as much as its
+fan-out (weighted by powers). Other entries could be made as small as one likes (the live side of a dead neuron, the
+features before a batch normalization, which nothing divides by): there the logarithm is taken from the sum. It changes
+by the same number on a whole orbit, so the minimum stays a property of the orbit, and it bounds the sum, so that there
+always is one: entries that are 0 say nothing, whichever they are.
 
 Source: Stock et al. 2019, arXiv:1902.10416 (alternating closed forms, q = 2). Ours: all neurons step at once by a bound
-on the sum that separates them, then Newton's method; any powers, neurons that meet themselves, batches.
+on the sum that separates them, then Newton's method; any powers, neurons that meet themselves, dead ones, batches.
 """
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ._table import Tables, without
+from ._table import Tables
+from ._ways import off_the_way
 
 STEPS, NEWTON_STEPS, CG_STEPS = 12, 60, 500
 SMALL, ROUNDING, RIDGE = 1e-11, 1e-14, 1e-10
 """Changes of a log scale, and gradients relative to the weights, at which Newton's method has arrived; see there."""
 
 
-def balanced_scales(tables: Tables, q: int) -> tuple[Float[Tensor, "b n"], Bool[Tensor, "b n"]]:
-    """Log scales at which ``sum |w|^q`` is smallest, and the neurons that decide none (log scale 0).
+def balanced_scales(
+    tables: Tables, q: int, free: Bool[Tensor, "b n"] | None = None
+) -> tuple[Float[Tensor, "b n"], Bool[Tensor, "b n"]]:
+    """Log scales at which ``sum |w|^q`` is smallest, and the neurons for which none was settled (log scale 0).
 
     Args:
         tables: Of ``|w|^q``.
         q: 2 for the squared norm, 1 for L1.
+        free: The neurons that may move; by default all.
     """
-    target = _pressure(tables)
-    tables, dead = _without_dead(tables, target)
-    log = torch.zeros(dead.shape, dtype=torch.float64)
+    target = _target(tables, q)
+    still = tables.pull(abs) == 0  # no entry at all: its scale does nothing
+    still = still if free is None else still | ~free
+    log = torch.zeros(still.shape, dtype=torch.float64)
     for _ in range(STEPS):
-        log = log + _separate_step(_at(tables, log, q), target, dead, q)
+        log = log + _separate_step(_at(tables, log, q), target, still, q)
     for _ in range(NEWTON_STEPS):
-        step = _newton_step(_at(tables, log, q), target, dead, q)
+        step = _newton_step(_at(tables, log, q), target, still, q)
         if float(step.abs().max()) > 1e-6:  # closer by, rounding hides whether the sum falls
             step = step * _shrink(tables, log, step, target, q)
         log = log + step
         if float(step.abs().max()) < SMALL:
             break
-    pull = _at(tables, log, q)
-    up, down = pull.pull(_positive) - target.clamp_max(0), pull.pull(_negative) + target.clamp_min(0)
-    lost = ~dead & ~((up - down).abs() <= 1e-5 * (up + down))  # no minimum (a cycle of its own): leave it alone
-    return log.where(~(dead | lost), 0.0), (dead | lost) & tables.some(abs)
+    up, down = _sides(_at(tables, log, q), target)
+    lost = ~still & ~((up - down).abs() <= 1e-5 * (up + down))
+    return log.where(~(still | lost), 0.0), lost
+
+
+def one_sided(tables: Tables) -> Bool[Tensor, "b n"]:
+    """Neurons that have a fan-in and a fan-out, one of which is 0."""
+    sides = [(tables.some(side), tables.pull(side) > 0) for side in (_positive, _negative)]
+    return sides[0][0] & sides[1][0] & ~(sides[0][1] & sides[1][1])
 
 
 def _positive(power: int) -> float:
@@ -62,58 +72,44 @@ def _at(tables: Tables, log: Tensor, q: int) -> Tables:
     return tables.with_values([table.value * (q * table.exponent(log)).exp() for table in tables.tables])
 
 
-def _pressure(tables: Tables) -> Float[Tensor, " n"]:
-    """What is taken from the gradient so that scales that only multiply (or only divide) do not run away."""
-    up, down = tables.some(_positive), tables.some(_negative)
-    alone = torch.cat([up ^ down, torch.tensor([True])])  # the last entry: no neuron
+def _target(tables: Tables, q: int) -> Float[Tensor, "b n"]:
+    """What is taken from the gradient: logarithms of entries that nothing keeps from vanishing, about 1 a neuron."""
     values = []
-    for table in tables.tables:
-        shape = (1, *table.value.shape[1:])
-        value = torch.full(shape, max(shape) / math.prod(shape), dtype=torch.float64)
-        for incidence in table.incidences:
-            value = value.where(alone[incidence.owner], 0.0)
-        values.append(value)
-    found = replace(tables, num=1).with_values(values).pull(float)[0]
-    # Where they never act alone, their fan-in (or fan-out) gets norm 1.
-    return torch.where(alone[:-1] & (found == 0), up.double() - down.double(), found)
+    for table, loose in zip(tables.tables, off_the_way(tables), strict=True):
+        shape = table.value.shape[1:]
+        values.append(loose.double() * (max(shape, default=1) / math.prod(shape)))
+    return tables.with_values(values).pull(float) * (-q * tables.log_unit.unsqueeze(-1)).exp()
 
 
-def _without_dead(tables: Tables, target: Tensor) -> tuple[Tables, Bool[Tensor, "b n"]]:
-    """Entries of live neurons only: a neuron without fan-in or fan-out is dead, and then perhaps its neighbours."""
-    dead = torch.zeros((tables.num, tables.size), dtype=torch.bool)
-    while True:
-        up, down = tables.pull(_positive), tables.pull(_negative)
-        found = ((up == 0) & (target >= 0)) | ((down == 0) & (target <= 0)) | ((up == 0) & (down == 0))
-        if bool((found <= dead).all()):
-            return tables, dead
-        dead = dead | found
-        tables = without(tables, dead)
+def _sides(tables: Tables, target: Tensor) -> tuple[Tensor, Tensor]:
+    """What pulls each neuron's scale down, and what pulls it up."""
+    return tables.pull(_positive) - target.clamp_max(0), tables.pull(_negative) + target.clamp_min(0)
 
 
-def _separate_step(tables: Tables, target: Tensor, dead: Tensor, q: int) -> Tensor:
+def _separate_step(tables: Tables, target: Tensor, still: Tensor, q: int) -> Tensor:
     """A step of every neuron for which the sum falls: a product of ``k`` factors is at most the mean of k-th powers."""
-    up, down = tables.pull(_positive) - target.clamp_max(0), tables.pull(_negative) + target.clamp_min(0)
+    up, down = _sides(tables, target)
     most = max(len(table.incidences) for table in tables.tables)
     reach = torch.zeros(2, tables.size)
     for which, part in enumerate((_positive, _negative)):
         for power in {incidence.power for _, incidence in tables.pairs()}:
             has = tables.some(lambda other, power=power: float(other == power))
             reach[which] = torch.maximum(reach[which], has * part(power))
-    step = (down.where(~dead, 1.0) / up.where(~dead, 1.0)).log() / (q * most * reach.sum(0))
-    return step.where(~dead, 0.0)
+    step = (down.where(~still, 1.0) / up.where(~still, 1.0)).log() / (q * most * reach.sum(0))
+    return step.where(~still, 0.0)
 
 
-def _newton_step(tables: Tables, target: Tensor, dead: Tensor, q: int) -> Tensor:
+def _newton_step(tables: Tables, target: Tensor, still: Tensor, q: int) -> Tensor:
     """``-H^-1 g`` by conjugate gradients, scaled by the diagonal."""
-    gradient = (tables.pull(float) - target).where(~dead, 0.0)
+    gradient = (tables.pull(float) - target).where(~still, 0.0)
     size = tables.pull(abs) + target.abs()
     gradient = gradient.where(~(gradient.abs() <= ROUNDING * size).all(-1, keepdim=True), 0.0)
-    diagonal = (q * tables.pull(lambda power: float(power * power))).where(~dead, 1.0)
+    diagonal = (q * tables.pull(lambda power: float(power * power))).where(~still, 1.0)
 
     def times(vector: Tensor) -> Tensor:
         bent = tables.with_values([q * table.value * table.exponent(vector) for table in tables.tables])
         # A little of the diagonal: scales that undo each other everywhere (both act on one axis) leave H singular.
-        return (bent.pull(float) + RIDGE * diagonal * vector).where(~dead, 0.0)
+        return (bent.pull(float) + RIDGE * diagonal * vector).where(~still, 0.0)
 
     return _solve(times, -gradient, diagonal)
 

@@ -2,8 +2,8 @@
 
 A space can be read once every other scale that acts on its fan-in is settled. Where spaces wait for each other (a
 recurrent or residual weight), the entries between them are left out; a space that has no fan-in of its own is read
-from its fan-out. Where nothing can be read (two scales that only act together, and may undo each other), the smallest
-space keeps its scale and counts as not decided.
+from its fan-out, and so is a neuron whose fan-in is 0. Where nothing can be read (two scales that only act together,
+and may undo each other), the smallest space keeps its scale and counts as not decided.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from ._balance import balanced_scales
 from ._table import Incidence, Table, Tables
 
 Part = tuple[Table, Tensor, Incidence]
@@ -21,7 +22,7 @@ Part = tuple[Table, Tensor, Incidence]
 
 
 def norm_scales(squares: Tables) -> tuple[Float[Tensor, "b n"], Bool[Tensor, "b n"]]:
-    """Log scales at which every fan-in has norm 1, and the neurons without one (log scale 0).
+    """Log scales at which every fan-in has norm 1 (a fan-out, where there is none), and the neurons not decided.
 
     Args:
         squares: Tables of ``w^2``; they count by their powers.
@@ -37,15 +38,19 @@ def norm_scales(squares: Tables) -> tuple[Float[Tensor, "b n"], Bool[Tensor, "b 
         powers = sorted({incidence.power for _, _, incidence in parts}, key=abs)
         sums = [(p, abs(p) * here.pull(lambda other, p=p: float(other == p))) for p in powers]
         alive = here.pull(abs) > 0
-        step = torch.zeros_like(log)
+        step, unit = torch.zeros_like(log), torch.where(alive, 2 * squares.log_unit.unsqueeze(-1), 0.0)
         for _ in range(100):
             total = torch.stack([part * (2 * p * step).exp() for p, part in sums]).sum(0)
-            change = -total.where(alive, 1.0).log() / (2 * powers[-1])
+            change = -(total.where(alive, 1.0).log() + unit) / (2 * powers[-1])
             step = step + change
             if float(change.abs().max()) < 2e-16:
                 break
         log, dead = log + step, dead | (own & ~alive)
-    return log, (dead | kept) & squares.some(abs)
+    kept = kept & squares.some(abs)
+    rest, lost = balanced_scales(
+        squares.with_values([_scaled(table, log) for table in squares.tables]), 2, dead & ~kept
+    )
+    return log + rest, lost | kept
 
 
 def signs(cubes: Tables, tolerance: float) -> tuple[Float[Tensor, "b n"], Bool[Tensor, "b n"]]:
@@ -56,18 +61,36 @@ def signs(cubes: Tables, tolerance: float) -> tuple[Float[Tensor, "b n"], Bool[T
         tolerance: A sum within this fraction of the sum of magnitudes says nothing.
     """
     sign = torch.ones((cubes.num, cubes.size), dtype=torch.float64)
-    tied, kept = torch.zeros_like(sign, dtype=torch.bool), torch.zeros(cubes.size, dtype=torch.bool)
-    for space, parts in _in_turn(cubes):
+    tied, empty = (torch.zeros_like(sign, dtype=torch.bool) for _ in range(2))
+    kept, turns = torch.zeros(cubes.size, dtype=torch.bool), list(_in_turn(cubes))
+    for space, parts in turns:
         own = cubes.home[:-1] == space
         if not parts:
             kept = kept | own
             continue
-        here = _take(cubes, space, parts, tied, partial(_flipped, sign=sign))
-        total = here.pull(lambda _: 1.0)
-        size = here.with_values([table.value.abs() for table in here.tables]).pull(lambda _: 1.0)
-        clear = total.abs() > tolerance * size
-        sign, tied = torch.where(clear & (total < 0), -1.0, sign), tied | (own & ~clear)
+        sign, clear, none = _read_signs(cubes, space, parts, sign, tied, tolerance)
+        tied, empty = tied | (own & ~clear), empty | (own & none)
+    settled = torch.ones(len(cubes.start) + 1, dtype=torch.bool)
+    for space, parts in reversed(turns):  # what has no fan-in has its fan-out to be read from
+        which = (cubes.home[:-1] == space) & empty
+        fan_out = _parts(cubes, space, -1, settled)[0]
+        if parts and fan_out and bool(which.any()):
+            new, clear, none = _read_signs(cubes, space, fan_out, sign, tied & ~which, tolerance)
+            sign, tied = torch.where(which, new, sign), tied & ~(which & (clear | none))
+        elif parts:
+            tied = tied & ~which  # a sign that does nothing
     return sign, (tied | kept) & cubes.some(abs)
+
+
+def _read_signs(
+    cubes: Tables, space: int, parts: list[Part], sign: Tensor, tied: Tensor, tolerance: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The signs with those of a space read off its parts, the neurons they are clear for, and those with zeros only."""
+    here = _take(cubes, space, parts, tied, partial(_flipped, sign=sign))
+    total = here.pull(lambda _: 1.0)
+    size = here.with_values([table.value.abs() for table in here.tables]).pull(lambda _: 1.0)
+    clear = total.abs() > tolerance * size
+    return torch.where(clear & (total < 0), -1.0, sign), clear, size == 0
 
 
 def _scaled(table: Table, log: Tensor) -> Tensor:

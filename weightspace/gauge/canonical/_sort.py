@@ -186,7 +186,9 @@ def _rank(owner: Int[Tensor, "n c"]) -> Int[Tensor, " n"]:
 def _features(sheet: _Sheet, keys: Keys) -> Iterator[tuple[str, Tensor]]:
     """For every label and space of it the sum over a neuron's entries, in units of the size of the entries."""
     factors = [_bent(label, keys) for label in sheet.labels]
-    rms = sheet.value.flatten(1).square().mean(-1).sqrt()
+    most = sheet.value.flatten(1).abs().amax(-1, keepdim=True)
+    most = most.where(most > 0, 1.0)
+    rms = (sheet.value.flatten(1) / most).square().mean(-1).sqrt() * most.squeeze(-1)  # huge values have no squares
     scale = torch.where(rms > 0, 1 / rms.where(rms > 0, 1.0), 0.0).view(-1, *[1] * (sheet.value.dim() - 1))
     for label in sheet.labels:
         total = sheet.value * scale

@@ -17,6 +17,9 @@ from ...spec import SymmetrySpec
 from ..index import owners
 
 Kind = Literal["sign", "size"]
+HUGE = 200
+"""Binary exponent of the largest entry from which on a network is measured in units of it."""
+
 ACTS: dict[Kind, tuple[str, ...]] = {"sign": ("sign", "nonzero"), "size": ("positive", "nonzero")}
 """Scale groups that hold signs, and those that hold magnitudes."""
 
@@ -58,12 +61,16 @@ class Table:
 @final
 @dataclass(frozen=True, eq=False)
 class Tables:
-    """All tables of a network, and where the neurons of each space begin in a vector of all of them."""
+    """All tables of a network, and where the neurons of each space begin in a vector of all of them.
+
+    Entries are in units of each network, whose logarithms are kept: without, squares of huge ones are no numbers.
+    """
 
     num: int
     start: dict[str, int]
     size: int
     tables: tuple[Table, ...]
+    log_unit: Float[Tensor, " b"]
 
     @cached_property
     def home(self) -> Int[Tensor, " _n"]:
@@ -121,7 +128,7 @@ def tables(params: Mapping[str, Tensor], spec: SymmetrySpec, kind: Kind, of: Cal
         if space.scale in ACTS[kind]:
             start[space.name] = size
             size += space.size
-    found = []
+    found, unit = [], units(params)
     for name, axes in spec.params:
         placed: list[tuple[tuple[int, ...], Tensor, int]] = []
         for owned in owners(spec, name):
@@ -136,7 +143,8 @@ def tables(params: Mapping[str, Tensor], spec: SymmetrySpec, kind: Kind, of: Cal
             continue
         dims = sorted({dim for at, _, _ in placed for dim in at})
         offset = sum(axis.parts[0].offset for axis in axes)  # at most one axis has one
-        value = of(params[name].detach().cpu().double() + offset)
+        value = params[name].detach().cpu().double() + offset
+        value = of(value / unit.view(-1, *[1] * (value.dim() - 1)))
         away = [dim + 1 for dim in range(len(axes)) if dim not in dims]
         value = value.sum(away) if away else value
         incidences = []
@@ -144,17 +152,17 @@ def tables(params: Mapping[str, Tensor], spec: SymmetrySpec, kind: Kind, of: Cal
             shape = [value.shape[1 + place] if dim in at else 1 for place, dim in enumerate(dims)]
             incidences.append(Incidence(owner.reshape(shape), power))
         found.append(Table(value, tuple(incidences)))
-    num = next(iter(params.values())).shape[0]
-    return Tables(num, start, size, tuple(found))
+    return Tables(len(unit), start, size, tuple(found), unit.log())
 
 
-def without(tables: Tables, dead: Bool[Tensor, "b n"]) -> Tables:
-    """The tables with 0 in the entries of dead neurons."""
-    padded = torch.cat([dead, dead.new_zeros(len(dead), 1)], -1)
-    values = []
-    for table in tables.tables:
-        value = table.value
-        for incidence in table.incidences:
-            value = value.where(~padded[:, incidence.owner], 0.0)
-        values.append(value)
-    return tables.with_values(values)
+def units(params: Mapping[str, Tensor]) -> Float[Tensor, " b"]:
+    """For each of stacked networks 1, or where powers of the entries would overflow a power of 2 near the largest."""
+    most = torch.stack(
+        [
+            value.detach().cpu().double().abs().reshape(len(value), -1).amax(1)
+            for value in params.values()
+            if value.numel()
+        ]
+    )
+    _, exponent = most.amax(0).frexp()
+    return torch.where(exponent.abs() > HUGE, exponent, 0).double().exp2()
