@@ -180,7 +180,7 @@ BAD = {
     "not finite": (("canonicalize", "nan.pt", "--spec", "spec.txt", "--out", "new.pt"), "'2.bias' holds values that"),
     "overflow": (
         ("canonicalize", "half.pt", "--spec", "spec.txt", "--out", "new.pt"),
-        "in canonical form '2.weight' holds values that are not finite. Convert it to float32 first.",
+        "half.pt: parameter '2.weight' in canonical form is beyond the range of torch.float16. Convert the network",
     ),
     "meta": (
         ("canonicalize", "nets/a.safetensors", "--model", "canon_nets:on_meta", "--out", "new.pt"),

@@ -85,8 +85,10 @@ def canonicalize_files(
     for done, (file, place) in enumerate(zip(files, places, strict=True)):
         network = open_network(file, spec)
         read = {name: value.float() if value.dtype in _EIGHT_BITS else value for name, value in network.load().items()}
-        params, element, report = canonicalize(read, spec, scale=scale)
-        _check_finite(file, params)
+        try:
+            params, element, report = canonicalize(read, spec, scale=scale)
+        except SpecMismatch as error:
+            raise SpecMismatch(f"{file}: {error}") from error
         gap = None
         if difference is not None:
             wide = {n: v.double() if v.is_floating_point() else v for n, v in read.items()}
@@ -106,14 +108,6 @@ def canonicalize_files(
     if source.is_dir() and not is_index(files[0]):
         atomic.write_text(out / TABLE, _csv(rows))
     return rows
-
-
-def _check_finite(file: Path, params: Params) -> None:
-    for name, value in params.items():
-        if not bool(value.isfinite().all()):
-            raise SpecMismatch(
-                f"{file}: in canonical form {name!r} holds values that are not finite. Convert it to float32 first."
-            )
 
 
 def _element_places(files: list[Path], places: list[Path], element_out: Path | None) -> list[Path]:
