@@ -147,6 +147,35 @@ class MultiQuery(nn.Module):
         return self.o(((q @ k.mT).softmax(dim=-1) @ v).transpose(1, 2).reshape(b, t, -1))
 
 
+class GroupedQueries(nn.Module):
+    """Query heads share heads of keys and values, in the four ways in which people copy these or do not."""
+
+    def __init__(self, d: int, heads: int, shared: int, width: int, way: str) -> None:
+        super().__init__()
+        self.heads, self.shared, self.width, self.way = heads, shared, width, way
+        self.q, self.o = nn.Linear(d, heads * width, bias=False), nn.Linear(heads * width, d, bias=False)
+        self.k, self.v = (nn.Linear(d, shared * width, bias=False) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, t, _ = x.shape
+        each = self.heads // self.shared
+        q, k, v = (layer(x).view(b, t, -1, self.width).transpose(1, 2) for layer in (self.q, self.k, self.v))
+        if self.way == "matmul":
+            weights = (q.reshape(b, self.shared, each, t, -1) @ k[:, :, None].mT / self.width**0.5).softmax(dim=-1)
+            y = (weights @ v[:, :, None]).reshape(b, self.heads, t, -1)
+        elif self.way == "sdpa":
+            y = F.scaled_dot_product_attention(q, k, v, enable_gqa=True)
+        else:
+            k, v = (
+                part.repeat_interleave(each, 1)
+                if self.way == "repeat"
+                else part[:, :, None].expand(-1, -1, each, -1, -1).reshape(b, self.heads, t, -1)
+                for part in (k, v)
+            )
+            y = F.scaled_dot_product_attention(q, k, v)
+        return self.o(y.transpose(1, 2).reshape(b, t, -1))
+
+
 class OwnMultihead(nn.Module):
     """nn.MultiheadAttention, attending to itself."""
 
@@ -223,6 +252,16 @@ ARCHITECTURES = [
         TOKENS,
         "7; all heads share the key's and the value's scales: 3 + 3.",
         scales=13,
+    ),
+    *(
+        Architecture(
+            f"attention_grouped_{way}",
+            lambda way=way: between(5, GroupedQueries(5, 4, 2, 2, way)),
+            TOKENS,
+            "After the norm 5; in each of the two heads of keys and values 2 + 2.",
+            scales=13,
+        )
+        for way in ("expand", "matmul")
     ),
     Architecture(
         "multihead_prenorm",

@@ -265,6 +265,19 @@ class BatchNormMLP(nn.Module):
         return self.body(x)
 
 
+class Normalized(nn.Module):
+    """Vectors over their length times a gain, once with torch's bound below and once without."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.third = nn.Linear(4, 7), nn.Linear(7, 5), nn.Linear(5, 3)
+        self.gains = nn.ParameterList([torch.rand(7) + 0.5, torch.rand(5) + 0.5])
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.second(F.silu(F.normalize(self.first(x), dim=-1) * self.gains[0]))
+        return self.third(F.silu(h / h.norm(dim=-1, keepdim=True) * self.gains[1]))
+
+
 def layer_norm_mlp() -> nn.Module:
     return nn.Sequential(
         nn.Linear(4, 7), nn.LayerNorm(7), nn.ReLU(), nn.Linear(7, 6), nn.LayerNorm(6), nn.GELU(), nn.Linear(6, 3)
@@ -388,6 +401,13 @@ ARCHITECTURES = [
         ((2, 4),),
         "The first norm's gains are followed by ReLU, 7; the second's by GELU.",
         scales=7,
+    ),
+    Architecture(
+        "normalized_mlp",
+        Normalized,
+        ((2, 4),),
+        "One length of what each norm reads: 1 + 1, the first as long as it is above torch's bound of 1e-12.",
+        scales=2,
     ),
     Architecture(
         "weight_norm_mlp",

@@ -18,8 +18,9 @@ SMALLER = {
     "attention_einsum": 11,  # a head and a coordinate lie on two axes
     "grouped_weight_norm": 9,  # one length for all taps of a kernel
     "low_rank_update": 2,  # products of scales that a sum of weights ties
-    "mixed_and_flattened": 0,  # a table of channels and tokens on one axis
+    "mixed_and_flattened": 7,  # a table of channels and tokens on one axis
     "gmlp": 7,  # one scale for a whole space
+    "normalized_mlp": 1,  # F.normalize bounds lengths below
     "shufflenet": 42,  # channels shuffled between groups keep their places, and scales between groups
     "swin": 85,  # merged patches
     "weight_norm_mlp": 13,  # directions have no length

@@ -6,7 +6,21 @@ from dataclasses import replace
 import numpy as np
 
 from ._store import FIXED, Store
-from ._value import Field, Term, Value, add, drop, insert, multiply, permute, ranked, settle, total
+from ._value import (
+    Field,
+    Term,
+    Value,
+    add,
+    drop,
+    insert,
+    meet_fields,
+    multiply,
+    permute,
+    project,
+    ranked,
+    settle,
+    total,
+)
 
 
 def contract(store: Store, values: Sequence[Value], inputs: Sequence[str], output: str) -> Value:
@@ -27,7 +41,10 @@ def contract(store: Store, values: Sequence[Value], inputs: Sequence[str], outpu
         absorb = frozenset(dim for dim, name in enumerate(names) if name in inputs[aligned.index(param)])
     if product.zero:
         return Value(tuple(product.shape[dim] for dim in range(len(output))), zero=True)
-    result = drop(total(store, product, gone, absorb=absorb), gone)
+    summed = total(store, product, gone, absorb=absorb)
+    for value in aligned:
+        _around(store, value, product, summed, gone)
+    result = drop(summed, gone)
     return replace(result, param=False, origin="" if result.moved else product.origin)
 
 
@@ -47,6 +64,17 @@ def _join(store: Store, x: Value, y: Value, dims: tuple[int, ...]) -> None:
                     for near in other.fields:
                         if near.at(dim):
                             store.unify(label.ids, near.ids)
+
+
+def _around(store: Store, factor: Value, product: Value, summed: Value, gone: tuple[int, ...]) -> None:
+    """Of a factor whose units others share, those that are summed together are a block around them (a group's keys)."""
+    for label in factor.fields:
+        rest = tuple(dim for dim in label.dims if dim not in gone)
+        if rest and set(label.dims) & set(gone) and not any(label.ids is other.ids for other in product.fields):
+            block = project(store, label, rest)
+            for other in summed.fields:
+                if set(rest) <= set(other.dims):
+                    meet_fields(store, other, block)
 
 
 def whole(store: Store, weight: Value) -> Value:
@@ -168,4 +196,5 @@ def _resized(value: Value, change: object, dim: int, shape: tuple[int, ...], by:
         shape=shape,
         fields=tuple(replace(label, ids=change(label.ids), home=moved(label)) for label in value.fields),
         terms=tuple(replace(term, ids=change(term.ids), home=moved(term)) for term in value.terms),
+        even=frozenset(),
     )

@@ -14,8 +14,8 @@ from ._store import FIXED, ZERO, Ids, Store
 from ._value import Field, Term, Value, meet
 
 _MOVES = """
-alias channel_shuffle chunk clone contiguous detach expand expand_as flatten flip lift_fresh_copy mT movedim
-moveaxis narrow native_channel_shuffle numpy_T permute pixel_shuffle pixel_unshuffle ravel repeat
+alias broadcast_to channel_shuffle chunk clone contiguous detach expand expand_as flatten flip lift_fresh_copy mT
+movedim moveaxis narrow native_channel_shuffle numpy_T permute pixel_shuffle pixel_unshuffle ravel repeat
 repeat_interleave reshape reshape_as roll rot90 select slice split split_with_sizes squeeze swapaxes swapdims
 t tensor_split tile to _to_copy transpose type_as unbind unflatten unfold unsqueeze unsafe_chunk unsafe_split
 view view_as _unsafe_view unsafe_split_with_sizes atleast_1d atleast_2d hsplit vsplit adjoint narrow_copy
@@ -25,6 +25,7 @@ MOVES = frozenset(_MOVES.split())
 """Operators that only say where each entry of their first operand goes."""
 
 _SAME = frozenset(["alias", "clone", "contiguous", "detach", "lift_fresh_copy", "to", "_to_copy", "type_as"])
+_SPREADS = frozenset(["broadcast_to", "expand", "expand_as", "repeat", "tile", "repeat_interleave"])
 _LIKE = {"view_as": "reshape", "reshape_as": "reshape", "expand_as": "expand"}
 
 
@@ -41,6 +42,7 @@ def move(call: Call, x: Value) -> Value | tuple[Value, ...]:
     run = _runner(call)
     labels = [(label, _run(run, label.ids, x.shape)) for label in (*x.fields, *x.terms)]
     homes = _homes(run, x, shapes[0]) if len(shapes) == 1 else {}
+    even = _even(run, x, shapes) if x.even or call.name in _SPREADS else [frozenset[int]()] * len(shapes)
     values = []
     for index, shape in enumerate(shapes):
         fields: list[Field] = []
@@ -49,15 +51,40 @@ def move(call: Call, x: Value) -> Value | tuple[Value, ...]:
             ids = compressed(parts[index])
             home = (homes.get(label.home) if label.home is not None else None) if label.ids.size == 1 else None
             if isinstance(label, Field):
-                again = label.copied or (ids.size > label.ids.size and _copies(call))
+                more = ids.size > label.ids.size
+                again = label.copied or (more and (_copies(call) or _repeats(run, x, label, ids, index)))
                 places = None
-                if ids.size > label.ids.size or (label.places is not None and label.places.shape == label.ids.shape):
+                if more or (label.places is not None and label.places.shape == label.ids.shape):
                     places = _places(run, x, label, ids, index)
                 fields.append(replace(label, ids=ids, home=home, copied=again, places=places))
             else:
                 terms.append(replace(label, ids=ids, home=home))
-        values.append(Value(shape, tuple(fields), tuple(terms), x.origin, x.param, x.zero))
+        values.append(Value(shape, tuple(fields), tuple(terms), x.origin, x.param, x.zero, even=even[index]))
     return values[0] if isinstance(result, Tensor) else tuple(values)
+
+
+def _even(run: Callable[[Tensor], object], x: Value, shapes: Sequence[tuple[int, ...]]) -> list[frozenset[int]]:
+    """Axes of each result that do not depend on where along its axes an entry of ``x`` lies."""
+    left = [set(range(len(shape))) for shape in shapes]
+    for dim, size in enumerate(x.shape):
+        if size > 1 and dim not in x.even:
+            numbers = np.arange(size).reshape([size if axis == dim else 1 for axis in range(len(x.shape))])
+            for axes, part in zip(left, _run(run, numbers, x.shape), strict=True):
+                sizes = compressed(part).shape
+                axes -= {axis for axis in axes if sizes[axis] > 1}
+    return [frozenset(axes) for axes in left]
+
+
+def _repeats(run: Callable[[Tensor], object], x: Value, label: Field, ids: Ids, index: int) -> bool:
+    """Whether all entries of a unit come from one, along axes on which all entries are one number."""
+    if not x.even:
+        return False
+    shape = tuple(1 if dim in label.dims or dim in x.even else size for dim, size in enumerate(x.shape))
+    moved = _run(run, np.arange(int(np.prod(shape))).reshape(shape), x.shape)[index]
+    for dim, size in enumerate(ids.shape):
+        moved = moved.narrow(dim, 0, 1) if size == 1 else moved
+    pairs = np.stack([ids.ravel(), moved.numpy().ravel()])
+    return len(np.unique(pairs, axis=1).T) == len(np.unique(ids))
 
 
 def _places(run: Callable[[Tensor], object], x: Value, label: Field, ids: Ids, index: int) -> Ids | None:
@@ -93,7 +120,11 @@ def _copies(call: Call) -> bool:
     node = call.first
     while isinstance(node, Node) and node.op == "call_function" and Call.of(node).name in _SAME:
         node = Call.of(node).first
-    return isinstance(node, Node) and node.op == "call_function" and Call.of(node).name in ("expand", "expand_as")
+    return (
+        isinstance(node, Node)
+        and node.op == "call_function"
+        and Call.of(node).name in ("broadcast_to", "expand", "expand_as")
+    )
 
 
 def _runner(call: Call) -> Callable[[Tensor], object]:

@@ -1,6 +1,7 @@
 """From statements about single units to neuron spaces: which units may be exchanged with which."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import final
 
@@ -56,6 +57,10 @@ class Neurons:
         )
 
 
+_Outer = dict[int, dict[int, int]]
+"""By group, the block around each neuron."""
+
+
 class _Conflict(Exception):
     """Neurons whose blocks cannot be written down; they have to stay in place."""
 
@@ -109,7 +114,7 @@ def _resolve(store: Store) -> Neurons:
     colors = _colors(store, of_unit, num, blocks, scales)
     first = np.full(num, store.num_units)
     np.minimum.at(first, of_unit, np.arange(store.num_units))
-    groups = _groups(store, first, colors, parents)
+    groups = _groups(store, first, colors, parents, scales)
     place = np.full((num, 2), -1)
     for index, group in enumerate(groups):
         place[group.neurons, 0] = index
@@ -194,7 +199,7 @@ def _mix(a: Ids | np.int64, b: Ids) -> Ids:
         return (x ^ (x >> np.uint64(31))).astype(np.int64)
 
 
-def _groups(store: Store, first: Ids, colors: Ids, parents: list[set[int]]) -> list[Group]:
+def _groups(store: Store, first: Ids, colors: Ids, parents: list[set[int]], scales: Scales) -> list[Group]:
     starts = np.array([start for start, _ in store.born])
     birth = np.searchsorted(starts, first, side="right") - 1
     cells: dict[int, list[int]] = {}
@@ -208,7 +213,7 @@ def _groups(store: Store, first: Ids, colors: Ids, parents: list[set[int]]) -> l
         if not ready:
             raise _Conflict(waiting[0])
         waiting = [cell for cell in waiting if any(b not in placed for neuron in cell for b in parents[neuron])]
-        _place(ready, groups, placed, birth, parents)
+        _place(ready, groups, placed, birth, parents, scales)
     return groups
 
 
@@ -218,31 +223,24 @@ def _place(
     placed: dict[int, tuple[int, int]],
     birth: Ids,
     parents: list[set[int]],
+    scales: Scales,
 ) -> None:
     """Makes groups of cells whose surroundings are known."""
     alone: dict[tuple[int, int], list[list[int]]] = {}
+    tables: dict[tuple[int, ...], list[tuple[list[int], _Outer, _Outer]]] = {}
     for cell in ready:
         outer = _moving_blocks(cell, groups, placed, parents)
-        if not outer:
-            if len(cell) == 1:
-                alone.setdefault((int(birth[cell[0]]), -1), []).append(cell)
-            else:
-                _append(groups, placed, Group(np.array(cell)))
-        elif len(outer) > 2:
-            raise _Conflict(cell)
-        elif len(outer) == 2:
-            _append(groups, placed, _grid(cell, list(outer.items()), groups, placed))
+        sides = _with_scales(cell, outer, groups, placed, parents, scales)
+        if len(sides) == 2:
+            tables.setdefault((int(birth[cell[0]]), *sides), []).append((cell, sides, outer))
         else:
-            ((inside, around),) = outer.items()
-            size = len(groups[inside].neurons)
-            counts = np.bincount([placed[around[neuron]][1] for neuron in cell], minlength=size)
-            if (counts != counts[0]).any():
-                raise _Conflict(cell)
-            cell = sorted(cell, key=lambda neuron, around=around: (placed[around[neuron]][1], neuron))
-            if len(cell) == size:
-                alone.setdefault((int(birth[cell[0]]), inside), []).append(cell)
-            else:
-                _append(groups, placed, Group(np.array(cell), inside))
+            _in_blocks(cell, outer, groups, placed, birth, alone)
+    for cells in tables.values():
+        grids = _grids([(cell, sides) for cell, sides, _ in cells], groups, placed)
+        for group in grids:
+            _append(groups, placed, group)
+        for cell, _, outer in cells if not grids else ():
+            _in_blocks(cell, outer, groups, placed, birth, alone)
     for (_, inside), lines in alone.items():
         # One neuron in each block: they follow the blocks, and keep their order inside.
         size = len(groups[inside].neurons) if inside >= 0 else 1
@@ -250,13 +248,41 @@ def _place(
         _append(groups, placed, Group(neurons, inside, ordered=True))
 
 
+def _in_blocks(
+    cell: list[int],
+    outer: _Outer,
+    groups: list[Group],
+    placed: dict[int, tuple[int, int]],
+    birth: Ids,
+    alone: dict[tuple[int, int], list[list[int]]],
+) -> None:
+    """Makes a group of a cell in at most one block, unless its neurons keep their places: these are gathered."""
+    if len(outer) > 1:
+        raise _Conflict(cell)
+    inside, around = next(iter(outer.items()), (-1, {}))
+    size = len(groups[inside].neurons) if outer else 1
+    if outer:
+        counts = np.bincount([placed[around[neuron]][1] for neuron in cell], minlength=size)
+        if (counts != counts[0]).any():
+            raise _Conflict(cell)
+        cell = sorted(cell, key=lambda neuron: (placed[around[neuron]][1], neuron))
+    if len(cell) == size:
+        alone.setdefault((int(birth[cell[0]]), inside), []).append(cell)
+    else:
+        _append(groups, placed, Group(np.array(cell), inside))
+
+
 def _moving_blocks(
-    cell: list[int], groups: list[Group], placed: dict[int, tuple[int, int]], parents: list[set[int]]
-) -> dict[int, dict[int, int]]:
-    """By group, the smallest block around each neuron of a cell, of those that move."""
-    outer: dict[int, dict[int, int]] = {}
+    cell: list[int],
+    groups: list[Group],
+    placed: dict[int, tuple[int, int]],
+    parents: list[set[int]],
+    held: Collection[int] = (),
+) -> _Outer:
+    """By group, the smallest block around each neuron of a cell, of those that move or are ``held``."""
+    outer: _Outer = {}
     for neuron in cell:
-        near = {block for block in parents[neuron] if not _stays(groups, placed[block][0])}
+        near = {block for block in parents[neuron] if block in held or not _stays(groups, placed[block][0])}
         for block in near:
             if not any(block in parents[other] for other in near if other != block):
                 blocks = outer.setdefault(placed[block][0], {})
@@ -268,23 +294,49 @@ def _moving_blocks(
     return outer
 
 
+def _with_scales(
+    cell: list[int],
+    outer: _Outer,
+    groups: list[Group],
+    placed: dict[int, tuple[int, int]],
+    parents: list[set[int]],
+    scales: Scales,
+) -> _Outer:
+    """``outer`` with blocks in place whose scales the neurons share; those inside which they have to lie come first."""
+    if not scales.is_free(cell):
+        return outer
+    held = {block for neuron in cell for block in parents[neuron] if scales.is_free([block])}
+    with suppress(_Conflict):
+        outer = _moving_blocks(cell, groups, placed, parents, held) if len(outer) == 1 else outer
+    return dict(sorted(outer.items(), key=lambda item: not scales.is_free(groups[item[0]].neurons.tolist())))
+
+
 def _stays(groups: list[Group], index: int) -> bool:
     """Whether no neuron of the group ever changes its place."""
     group = groups[index]
     return (group.ordered or len(group.neurons) == 1) and (group.within < 0 or _stays(groups, group.within))
 
 
-def _grid(
-    cell: list[int],
-    outer: list[tuple[int, dict[int, int]]],
-    groups: list[Group],
-    placed: dict[int, tuple[int, int]],
-) -> Group:
+def _grids(
+    cells: list[tuple[list[int], _Outer]], groups: list[Group], placed: dict[int, tuple[int, int]]
+) -> list[Group]:
+    """Neurons that two blocks together tell: a table for each cell, or one of which each is a few rows, or none."""
+    found = [_grid(cell, outer, groups, placed) for cell, outer in cells]
+    if all(group is not None for group in found):
+        return [group for group in found if group is not None]
+    whole = [neuron for cell, _ in cells for neuron in cell]
+    sides = {side: {n: block for _, outer in cells for n, block in outer[side].items()} for side in cells[0][1]}
+    table = _grid(whole, sides, groups, placed)
+    return [] if table is None else [table]
+
+
+def _grid(cell: list[int], outer: _Outer, groups: list[Group], placed: dict[int, tuple[int, int]]) -> Group | None:
     """Neurons that two blocks together tell: rows and columns, of one table or of one for each outer block."""
-    for (inside, rows), (along, columns) in (outer, outer[::-1]):
+    sides = list(outer.items())
+    for (inside, rows), (along, columns) in (sides, sides[::-1]):
         blocks, others = len(groups[inside].neurons), len(groups[along].neurons)
         size = len(cell) // blocks
-        if size * blocks != len(cell) or others % size or blocks % (others // size):
+        if not size or size * blocks != len(cell) or others % size or blocks % (others // size):
             continue
         tables = others // size
         if tables > 1 and (groups[along].within < 0 or groups[along].within not in _around(groups, inside)):
@@ -295,7 +347,7 @@ def _grid(
         fits = all(row * tables // blocks == column // size for row, column in places.values())
         if fits and len(set(places.values())) == len(cell):
             return Group(np.array(sorted(cell, key=places.__getitem__)), inside, along)
-    raise _Conflict(cell)
+    return None
 
 
 def _around(groups: list[Group], index: int) -> list[int]:

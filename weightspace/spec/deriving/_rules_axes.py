@@ -173,7 +173,7 @@ def zeros(walk: Walk, call: Call) -> Result:
     return Value(shape_of(call.node), zero=True)
 
 
-@rule(" ".join(MOVES))
+@rule(" ".join(MOVES), entrywise=True)
 def moves(walk: Walk, call: Call) -> Result:
     x = walk.value(call.first)
     out = move(call, x)
@@ -183,8 +183,15 @@ def moves(walk: Walk, call: Call) -> Result:
 
 
 def _merged(x: Value, moved: Value) -> bool:
-    """Whether labels of different axes are on one axis now."""
+    """Whether labels of different axes are on one axis now, or one is repeated along an axis of another."""
     return any(
-        set(moved.fields[a].dims) & set(moved.fields[b].dims) and not set(x.fields[a].dims) & set(x.fields[b].dims)
+        set(moved.fields[a].dims) & set(moved.fields[b].dims)
+        and (not set(x.fields[a].dims) & set(x.fields[b].dims) or _spread(x, moved, a, b) or _spread(x, moved, b, a))
         for a, b in combinations(range(len(x.fields)), 2)
     )
+
+
+def _spread(x: Value, moved: Value, a: int, b: int) -> bool:
+    """Whether label ``b`` is repeated, neither of the two being finer than the other."""
+    mine, theirs = set(x.fields[a].dims), set(x.fields[b].dims)
+    return moved.fields[b].ids.size > x.fields[b].ids.size and not (mine <= theirs or theirs <= mine)

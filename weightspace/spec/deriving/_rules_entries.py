@@ -21,7 +21,7 @@ def _pair(walk: Walk, call: Call, first: str = "self", second: str = "other") ->
     return ranked(x, ndim), ranked(y, ndim)
 
 
-@rule("mul multiply")
+@rule("mul multiply", entrywise=True)
 def mul(walk: Walk, call: Call) -> Result:
     left, right = call.args["self"], call.args["other"]
     if left is right:
@@ -36,7 +36,7 @@ def mul(walk: Walk, call: Call) -> Result:
     return multiply(walk.store, x, y)
 
 
-@rule("div divide true_divide")
+@rule("div divide true_divide", entrywise=True)
 def div(walk: Walk, call: Call) -> Result:
     if call.args.get("rounding_mode") is not None:
         raise Refused("it rounds")
@@ -47,7 +47,7 @@ def div(walk: Walk, call: Call) -> Result:
     return multiply(walk.store, x, inverse)
 
 
-@rule("add sub subtract rsub")
+@rule("add sub subtract rsub", entrywise=True)
 def plus(walk: Walk, call: Call) -> Result:
     x, y = _pair(walk, call)
     if x.param and y.param:
@@ -80,7 +80,7 @@ def masked_fill(walk: Walk, call: Call) -> Result:
     return multiply(walk.store, replace(mask, terms=(), zero=False), filled)
 
 
-@rule("dropout feature_dropout alpha_dropout feature_alpha_dropout")
+@rule("dropout feature_dropout alpha_dropout feature_alpha_dropout", entrywise=True)
 def dropout(walk: Walk, call: Call) -> Result:
     if call.args["train"] and call.args["p"] > 0:
         raise Refused("it stays random in eval mode; pass training=self.training")

@@ -102,4 +102,5 @@ def _repeated(x: Value, dim: int, times: int) -> Value:
         shape=(*x.shape[:dim], x.shape[dim] * times, *x.shape[dim + 1 :]),
         fields=tuple(replace(label, ids=copied(label.ids), copied=True) for label in x.fields),
         terms=tuple(replace(term, ids=copied(term.ids)) for term in x.terms),
+        even=x.even | ({dim} if x.shape[dim] == 1 else frozenset()),
     )

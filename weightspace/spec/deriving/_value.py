@@ -67,6 +67,7 @@ class Value:
         param: Whether it is a parameter, or a part of one.
         zero: Whether all its entries are zero.
         index: Whether it holds positions, which move with the neurons in ways that are not followed.
+        even: Axes along which all entries are one number, repeated.
     """
 
     shape: tuple[int, ...]
@@ -76,6 +77,7 @@ class Value:
     param: bool = False
     zero: bool = False
     index: bool = False
+    even: frozenset[int] = frozenset()
 
     @property
     def moved(self) -> bool:
@@ -119,6 +121,7 @@ def relabel(value: Value, ids: Callable[[Ids], Ids], home: Callable[[int], int |
         value,
         fields=tuple(replace(label, **new(label)) for label in value.fields),
         terms=tuple(replace(label, **new(label)) for label in value.terms),
+        even=frozenset(dim for old in value.even if (dim := home(old)) is not None),
     )
 
 
@@ -131,7 +134,17 @@ def multiply(store: Store, x: Value, y: Value) -> Value:
     """Entry-wise product of two values of the same number of axes."""
     fields = meet(store, x, y)
     shape = np.broadcast_shapes(x.shape, y.shape)
-    return Value(shape, fields, x.terms + y.terms, x.origin or y.origin, x.param and y.param, x.zero or y.zero)
+    zero = x.zero or y.zero
+    return Value(shape, fields, x.terms + y.terms, x.origin or y.origin, x.param and y.param, zero, even=_both(x, y))
+
+
+def _both(x: Value, y: Value) -> frozenset[int]:
+    """Axes along which what is made entry by entry of ``x`` and ``y`` is one number, repeated."""
+
+    def constant(value: Value) -> set[int]:
+        return {dim for dim, size in enumerate(value.shape) if size == 1 or dim in value.even}
+
+    return frozenset(constant(x) & constant(y))
 
 
 def add(store: Store, x: Value, y: Value) -> Value:
@@ -143,7 +156,8 @@ def add(store: Store, x: Value, y: Value) -> Value:
     equate(store, x.terms, y.terms)
     # Where one summand is zero, the other one knows the scale.
     terms = x.terms if any((term.ids != ZERO).all() for term in x.terms) or not y.terms else y.terms
-    return Value(shape, fields, terms, x.origin if x.origin == y.origin else "", x.param and y.param)
+    origin = x.origin if x.origin == y.origin else ""
+    return Value(shape, fields, terms, origin, x.param and y.param, even=_both(x, y))
 
 
 def equate(store: Store, x: tuple[Term, ...], y: tuple[Term, ...]) -> None:
@@ -157,13 +171,15 @@ def meet(store: Store, x: Value, y: Value) -> tuple[Field, ...]:
     for one, other in ((x, y), (y, x)):
         for label in one.fields:
             open_dims = tuple(
-                dim for dim in label.dims if other.shape[dim] > 1 and not any(f.at(dim) for f in other.fields)
+                dim
+                for dim in label.dims
+                if other.shape[dim] > 1 and dim not in other.even and not any(f.at(dim) for f in other.fields)
             )
             if open_dims and not other.zero:
                 store.tell_apart_along(label.ids, open_dims)
     for a in x.fields:
         for b in y.fields:
-            _meet_fields(store, a, b)
+            meet_fields(store, a, b)
     kept: list[Field] = []
     for label in sorted((*x.fields, *y.fields), key=lambda label: (-len(label.dims), -len(np.unique(label.ids)))):
         # Coarser labels follow from finer ones.
@@ -184,6 +200,10 @@ def _told(store: Store, x: Value, y: Value) -> Value:
             return label
         units = Field(store.units(label.ids.size).reshape(label.ids.shape), label.home)
         store.block(units.ids, label.ids)
+        for other in y.fields:
+            if _tells_apart(other, label):
+                shared = tuple(dim for dim in label.dims if dim in other.dims)
+                meet_fields(store, other, project(store, label, shared))
         return units
 
     return replace(x, fields=tuple(fine(label) for label in x.fields))
@@ -221,7 +241,7 @@ def _pairs(a: Field, b: Field) -> Ids:
     return np.unique(np.stack([ids.ravel() for ids in np.broadcast_arrays(a.ids, b.ids)]), axis=1)
 
 
-def _meet_fields(store: Store, a: Field, b: Field) -> None:
+def meet_fields(store: Store, a: Field, b: Field) -> None:
     shared = set(a.dims) & set(b.dims)
     if a.dims == b.dims:
         if shared or a.home == b.home or a.home is None or b.home is None:

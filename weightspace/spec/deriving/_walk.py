@@ -189,7 +189,7 @@ class Walk:
             for label in part.fields:
                 self.store.play(label.ids)
         if isinstance(result, Value) and not result.moved:
-            result = replace(self._unlabelled(call), zero=result.zero)
+            result = replace(self._unlabelled(call), zero=result.zero, even=result.even)
         return result
 
     def _unlabelled(self, call: Call) -> Value:
