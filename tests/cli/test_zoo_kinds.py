@@ -52,4 +52,4 @@ def test_verbs_for_classifiers_refuse_a_zoo_of_images(tmp_path, capsys):
     said = ("of the kind 'inr' (siren)", "weightspace zoo make digits_mlp_tanh")
     refused(["finetune", zoo, "--out", tmp_path / "tuned"], capsys, *said)
     refused(["train", "amortize_digits", "--out", tmp_path / "run", "--zoo.path", zoo], capsys, *said)
-    refused(["zoo", "make", "tiny_seeds", "--out", zoo], capsys, "holds a zoo of another configuration")
+    refused(["zoo", "make", "tiny_seeds", "--out", zoo], capsys, "holds a zoo made from something else")

@@ -6,9 +6,9 @@ from safetensors.torch import save_file
 
 from weightspace import ConfigError, SpecMismatch
 from weightspace.files import atomic
+from weightspace.files.results import locked
 from weightspace.run import FinetuneConfig, finetune_folder
 from weightspace.zoo import MLP, Zoo
-from weightspace.zoo._claim import locked
 
 
 @pytest.fixture
@@ -62,10 +62,12 @@ def test_a_zoo_is_fine_tuned_with_its_own_images_and_activation(zoo_dir, tmp_pat
 
 def test_other_settings_or_networks_in_the_folder_are_refused(folder, tmp_path):
     finetune_folder(folder, tmp_path / "out", SETTINGS)
-    with pytest.raises(ConfigError, match="other settings: epochs is 2 there, 3 here"):
+    with pytest.raises(
+        ConfigError, match=r"from something else: settings\.epochs is 2 there, 3 here.*--overwrite"
+    ):
         finetune_folder(folder, tmp_path / "out", SETTINGS.model_copy(update={"epochs": 3}))
     (folder / "0.safetensors").unlink()
-    with pytest.raises(ConfigError, match=r"other networks.* 0\.safetensors is only there"):
+    with pytest.raises(ConfigError, match=r"inputs\.0\.safetensors is [0-9a-f]{16} there, None here"):
         finetune_folder(folder, tmp_path / "out", SETTINGS)
     with pytest.raises(ConfigError, match="would replace"):
         finetune_folder(folder, folder, SETTINGS)
@@ -111,3 +113,55 @@ def test_networks_of_several_architectures_are_refused_by_the_first_difference(f
     save_file({"0.weight": torch.zeros(3, 3)}, folder / "+.safetensors")
     with pytest.raises(SpecMismatch, match="is no MLP"):
         finetune_folder(folder, tmp_path / "out", SETTINGS)
+
+
+def test_results_of_changed_inputs_are_refused_and_replaced_only_when_asked(folder, tmp_path):
+    finetune_folder(folder, tmp_path / "out", SETTINGS)
+    before = contents(tmp_path / "out")
+    swap = (folder / "0.safetensors").read_bytes()
+    (folder / "0.safetensors").write_bytes((folder / "1.safetensors").read_bytes())
+    with pytest.raises(ConfigError, match=r"inputs\.0\.safetensors is .* Choose another --out, or add --overwrite"):
+        finetune_folder(folder, tmp_path / "out", SETTINGS)
+    assert contents(tmp_path / "out") == before
+    rows = finetune_folder(folder, tmp_path / "out", SETTINGS, overwrite=True)
+    assert rows[0].accuracy_before == rows[1].accuracy_before
+    after = contents(tmp_path / "out")
+    assert after["0.safetensors"] != before["0.safetensors"]
+    (folder / "0.safetensors").write_bytes(swap)
+    finetune_folder(folder, tmp_path / "out", SETTINGS, overwrite=True)
+    assert contents(tmp_path / "out") == before
+
+
+def test_a_lost_result_is_made_again_and_a_changed_one_is_never_taken_for_it(folder, tmp_path):
+    out = tmp_path / "out"
+    finetune_folder(folder, out, SETTINGS)
+    before = contents(out)
+    (out / "4.safetensors").unlink()
+    finetune_folder(folder, out, SETTINGS)
+    assert contents(out) == before
+    (out / "4.safetensors").write_bytes(b"mine")
+    with pytest.raises(ConfigError, match=r"4\.safetensors is not as this command wrote it.*Move it elsewhere"):
+        finetune_folder(folder, out, SETTINGS)
+    assert (out / "4.safetensors").read_bytes() == b"mine"
+
+
+def test_a_folder_of_anything_else_is_refused_and_left_alone(folder, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "1.safetensors").write_bytes(b"mine")
+    for overwrite in (False, True):
+        with pytest.raises(ConfigError, match=r"holds '1\.safetensors' and no finetune\.json"):
+            finetune_folder(folder, out, SETTINGS, overwrite=overwrite)
+    assert [path.name for path in out.iterdir()] == ["1.safetensors"]
+
+
+def test_networks_that_diverge_say_so(folder, tmp_path):
+    rows = finetune_folder(folder, tmp_path / "out", SETTINGS.model_copy(update={"learning_rate": 1e8, "epochs": 1}))
+    assert all(row.diverged for row in rows)
+    assert all(
+        row.diverged
+        for row in finetune_folder(
+            folder, tmp_path / "out", SETTINGS.model_copy(update={"learning_rate": 1e8, "epochs": 1})
+        )
+    )
+    assert not any(row.diverged for row in finetune_folder(folder, tmp_path / "sound", SETTINGS))

@@ -12,11 +12,11 @@ from tiny_runs import tiny_run, tiny_zoo
 
 from weightspace import ConfigError, ZooError
 from weightspace.files import atomic
+from weightspace.files.results import locked
 from weightspace.run import from_yaml, record, to_yaml, train
 from weightspace.run.config import CrossEntropy, FilterConfig, TrainConfig, ZooRef
 from weightspace.run.draws import draw_images, draw_networks, learning_rate
 from weightspace.run.fit import Fit
-from weightspace.zoo._claim import locked
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:

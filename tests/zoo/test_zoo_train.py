@@ -202,7 +202,7 @@ def test_finetuning_is_deterministic_in_any_portions_and_at_any_epoch():
     spec = derive(MLP(TINY.widths), torch.zeros(1, 64))
     params = stacked(MLP(TINY.widths), 5, dtype=torch.float32)
     before = {name: value.clone() for name, value in params.items()}
-    path = finetune_path(params, spec, images, optimizer="adam", epochs=(1, 3), seed=4)
+    path, _ = finetune_path(params, spec, images, optimizer="adam", epochs=(1, 3), seed=4)
     again = finetune(params, spec, images, optimizer="adam", epochs=3, seed=4)
     part = {name: value[3:] for name, value in params.items()}
     portion = finetune(part, spec, images, optimizer="adam", epochs=3, seed=4, ids=[3, 4])

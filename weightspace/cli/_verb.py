@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Never, final
 
 from .._errors import ConfigError
+from ._out import WRITTEN, add_overwrite, check_free
 
 
 @final
@@ -15,7 +16,8 @@ class Verb:
     """One command: its words, one line of help, a paragraph, an example, its arguments and what it does.
 
     ``run`` gets the parsed arguments, and the words that ``arguments`` did not name if ``passes_on`` is set
-    (they are then read from the recipe's own configuration); otherwise an unknown word is an error.
+    (they are then read from the recipe's own configuration); otherwise an unknown word is an error. A verb that
+    ``resumes`` knows its own folder again; any other finds nothing in the places that the arguments ``writes`` name.
     """
 
     name: str
@@ -25,6 +27,8 @@ class Verb:
     arguments: Callable[[argparse.ArgumentParser], object]
     run: Callable[[argparse.Namespace, list[str]], object]
     passes_on: bool = False
+    resumes: bool = False
+    writes: tuple[str, ...] = WRITTEN
 
     def start(self, words: list[str]) -> None:
         """Parse the words after the verb and run it.
@@ -42,6 +46,7 @@ class Verb:
             add_help=not self.passes_on or not words or words[0].startswith("-"),
         )
         self.arguments(parser)
+        add_overwrite(parser, resumes=self.resumes)
         known, unknown = parser.parse_known_args(words)
         # Words that are passed on may be options of the configuration; only a slip in one of ours is sure.
         strange = [word for word in unknown if not self.passes_on or suggest(word, _options(parser), likeness=0.8)]
@@ -50,6 +55,8 @@ class Verb:
                 f"'weightspace {self.name}' does not know {strange[0]!r}.{suggest(strange[0], _options(parser))} "
                 f"Type: {parser.prog} --help"
             )
+        if not self.resumes:
+            check_free(known, self.writes)
         self.run(known, unknown)
 
 

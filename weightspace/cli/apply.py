@@ -62,11 +62,22 @@ def _finetune(args: argparse.Namespace, options: list[str]) -> None:
     if args.out is None:
         raise ConfigError("--out is missing: where should the new networks go? E.g. --out tuned")
     with progress() as show:
-        rows = run.finetune_folder(args.networks, args.out, config, data_dir=args.data, progress=show)
-    lines = [(row.name, percent(row.accuracy_before), percent(row.accuracy_after)) for row in rows[:_SHOWN]]
+        words = {"data_dir": args.data, "overwrite": args.overwrite, "progress": show}
+        rows = run.finetune_folder(args.networks, args.out, config, **words)
+    lines = [
+        (row.name, percent(row.accuracy_before), "diverged" if row.diverged else percent(row.accuracy_after))
+        for row in rows[:_SHOWN]
+    ]
     print_table(f"Networks in {args.out}. {_HALF}", ("network", "accuracy before", "after"), lines)
     before, after = (sum(getattr(row, f"accuracy_{when}") for row in rows) / len(rows) for when in ("before", "after"))
     say(f"{len(rows)} networks, mean accuracy {percent(before)} before, {percent(after)} after (validation half)")
+    lost = [row.name for row in rows if row.diverged]
+    if lost:
+        say(
+            f"diverged: {len(lost)} of {len(rows)}, the first {lost[0]}. They are written as they were at the end of "
+            "their last sound epoch, perhaps as they were read. Lower --learning-rate or --l1, with another --out"
+        )
+        raise SystemExit(1)
 
 
 APPLY = Verb(
@@ -90,4 +101,5 @@ FINETUNE = Verb(
     _finetune_arguments,
     _finetune,
     passes_on=True,
+    resumes=True,
 )

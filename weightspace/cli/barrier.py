@@ -95,4 +95,5 @@ BARRIER = Verb(
     "    --data DIR --out barrier",
     _arguments,
     _run,
+    writes=("out",),
 )

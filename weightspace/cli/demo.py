@@ -16,7 +16,7 @@ def _demo(args: argparse.Namespace, _: list[str]) -> None:
     from .. import recipes, run
 
     with progress() as show:
-        run.train(recipes.get("demo"), args.out, progress=show)
+        run.train(recipes.get("demo"), args.out, overwrite=args.overwrite, progress=show)
         results = run.evaluate(args.out, progress=show)
     page = run.report(args.out)
     print_results(results)
@@ -31,4 +31,5 @@ DEMO = Verb(
     "weightspace demo --out demo",
     _arguments,
     _demo,
+    resumes=True,
 )

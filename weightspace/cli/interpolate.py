@@ -34,7 +34,8 @@ def _run(args: argparse.Namespace, _: list[str]) -> None:
     changes = {name: getattr(args, name) for name in ("networks", "copies") if getattr(args, name) is not None}
     config = OrbitRun.model_validate(config.model_dump() | changes)
     with progress() as show:
-        panels, files = interpolate(config, args.out, zoo=args.zoo, data_dir=args.data, progress=show)
+        words = {"zoo": args.zoo, "data_dir": args.data, "overwrite": args.overwrite, "progress": show}
+        panels, files = interpolate(config, args.out, **words)
     pairs = len(panels[0].network)
     say(f"networks: {config.networks}, pairs a panel: {pairs}, loss of the networks: {float(panels[0].own.mean()):.4g}")
     _print(panels)
@@ -72,4 +73,5 @@ INTERPOLATE = Verb(
     "weightspace interpolate orbit_inr_digits --out orbits",
     _arguments,
     _run,
+    resumes=True,
 )

@@ -36,7 +36,7 @@ def _train(args: argparse.Namespace, options: list[str]) -> None:
     from .. import run
 
     with progress() as show:
-        run.train(config, args.out, progress=show, data_dir=args.data)
+        run.train(config, args.out, overwrite=args.overwrite, progress=show, data_dir=args.data)
     say(f"trained: {args.out}\nnext: weightspace evaluate {args.out}")
 
 
@@ -75,4 +75,5 @@ TRAIN = Verb(
     _arguments,
     _train,
     passes_on=True,
+    resumes=True,
 )

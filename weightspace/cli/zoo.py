@@ -28,7 +28,7 @@ def _make(args: argparse.Namespace, _: list[str]) -> None:
 
     config = recipes.zoo(args.recipe)
     with progress() as show:
-        zoo = make_zoo(config, args.out, data_dir=args.data, num=args.num, progress=show)
+        zoo = make_zoo(config, args.out, data_dir=args.data, num=args.num, overwrite=args.overwrite, progress=show)
     say(f"zoo: {args.out}")
     _print_info(zoo)
 
@@ -70,6 +70,7 @@ MAKE = Verb(
     "weightspace zoo make digits_mlp_tanh --out zoos/digits --num 300",
     _make_arguments,
     _make,
+    resumes=True,
 )
 
 INFO = Verb(

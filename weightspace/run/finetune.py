@@ -1,6 +1,5 @@
 """Fine-tune every network of a folder or zoo side by side: ordinary SGD or Adam, many networks per step."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, final
@@ -11,14 +10,18 @@ from .._errors import ConfigError
 from .._frozen import Frozen
 from .._types import Params
 from ..files import atomic
+from ..files.formats import WRITTEN
+from ..files.results import Results, digest
 from ..tasks import score
-from ..zoo import ActivationName, Images, finetune, first_difference, load_images, locked, stacked_mlp
+from ..zoo import ActivationName, Images, finetune_path, load_images, stacked_mlp
 from .changed import stack, write_changed
 from .material import Progress
 from .tunable import Tunable, open_tunable
 
-_SETTINGS = "finetune.json"
 _CHUNKS = "chunks"
+_FOLDER = Results(
+    "fine-tuned networks", "fine-tuning", "finetune.json", (f"{_CHUNKS}/*.json", *(f"*{end}" for end in WRITTEN))
+)
 
 
 class FinetuneConfig(Frozen):
@@ -44,7 +47,8 @@ class FinetuneConfig(Frozen):
 class Finetuned:
     """One fine-tuned network: name, file, accuracies (fractions) and losses (nats) on the validation half.
 
-    That is the first half of the test images; the other is for final tables only.
+    That is the first half of the test images; the other is for final tables only. A network that diverged is written
+    as it was at the end of its last sound epoch, perhaps as it was read.
     """
 
     name: str
@@ -53,6 +57,7 @@ class Finetuned:
     accuracy_after: float
     loss_before: float
     loss_after: float
+    diverged: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The row as plain data."""
@@ -65,23 +70,26 @@ def finetune_folder(
     config: FinetuneConfig | None = None,
     *,
     data_dir: str | Path | None = None,
+    overwrite: bool = False,
     progress: Progress | None = None,
 ) -> list[Finetuned]:
     """Fine-tune all networks at ``path`` (one architecture) into the folder ``out``; one row per network.
 
     Networks are trained in chunks; a chunk that is finished stays, so the same call continues after a kill and ends
-    in the same files. Names, dtypes and metadata are kept, and ``activation`` is added to the metadata; networks of a
-    zoo are written one file each, named after run and epoch.
+    in the same files. Results that were made from other settings or other contents are refused. Names, dtypes and
+    metadata are kept, and ``activation`` is added to the metadata; networks of a zoo are written one file each, named
+    after run and epoch.
 
     Args:
         path: Folder of network files, or a zoo.
         out: Folder of the results.
         config: How to train.
         data_dir: Folder of image sets.
+        overwrite: Replace what was fine-tuned there from other settings or networks.
         progress: Called with networks done, networks in all, and a message.
 
     Raises:
-        ConfigError: if nothing can be read, or ``out`` is in use or holds results of other settings or networks.
+        ConfigError: if nothing can be read, or ``out`` is in use or holds anything but results of this very call.
         SpecMismatch: if a network is of another architecture or activation, or holds values that are not finite.
     """
     settings = config or FinetuneConfig()
@@ -89,23 +97,36 @@ def finetune_folder(
     folder = Path(out)
     if folder.resolve() == Path(path).resolve():
         raise ConfigError(f"the results would replace the networks in {path}. Choose another --out.")
-    wanted = {"settings": settings.model_dump(mode="json"), "networks": source.names}
-    _check_same(folder, wanted)
+    wanted = {"settings": settings.model_dump(mode="json"), "inputs": source.digests()}
+    # Without a finished chunk nothing would be lost or mixed.
+    overwrite = overwrite or not any(folder.glob(f"{_CHUNKS}/*.json"))
+    _FOLDER.check(folder, wanted, overwrite=overwrite)
     # Before the folder is claimed: what refuses the inputs leaves nothing behind.
     images = load_images(source.images, data_dir)
     source.check(images, settings.chunk)
     rows: list[Finetuned] = []
-    with locked(folder, "fine-tuning", ConfigError):
-        _claim(folder, wanted)
+    with _FOLDER.opened(folder, wanted, overwrite=overwrite):
         for number, where in enumerate(source.chunks(settings.chunk)):
             done = folder / _CHUNKS / f"{number:05d}.json"
-            if done.is_file():
-                rows += [Finetuned(**row) for row in atomic.read_json(done)]
-            else:
-                rows += _tune(source, where, settings, images, folder, done)
+            rows += _kept(folder, done) or _tune(source, where, settings, images, folder, done)
             if progress is not None:
                 progress(len(rows), len(source.names), "fine-tuning")
     return rows
+
+
+def _kept(folder: Path, done: Path) -> list[Finetuned] | None:
+    """The rows of a chunk that is finished and whose networks are all there, as they were written."""
+    if not done.is_file():
+        return None
+    found = atomic.read_json(done)
+    there = {name: was for name, was in found["outputs"].items() if (folder / name).exists()}
+    for name, was in there.items():
+        if digest(folder / name) != was:
+            raise ConfigError(
+                f"{folder / name} is not as this command wrote it: it was changed or damaged. Move it elsewhere, and "
+                "the same command makes it again."
+            )
+    return [Finetuned(**row) for row in found["rows"]] if there.keys() == found["outputs"].keys() else None
 
 
 def _tune(
@@ -113,18 +134,19 @@ def _tune(
 ) -> list[Finetuned]:
     read = source.read(where)
     old = stack(read)
-    new = finetune(
+    path, diverged = finetune_path(
         old,
         source.spec,
         images,
         optimizer=settings.optimizer,
         learning_rate=settings.learning_rate,
         batch_size=settings.batch_size,
-        epochs=settings.epochs,
+        epochs=(settings.epochs,),
         activation=source.activation,
         l1=settings.l1,
         seed=settings.seed,
     )
+    new = path[settings.epochs]
     before, after = _score(old, source.activation, images), _score(new, source.activation, images)
     rows: list[Finetuned] = []
     for index, network in enumerate(read):
@@ -132,41 +154,21 @@ def _tune(
         write_changed(network, old, new, index, place, source.activation)
         rows.append(
             Finetuned(
-                network.path.name, str(place), before[0][index], after[0][index], before[1][index], after[1][index]
+                network.path.name,
+                str(place),
+                before[0][index],
+                after[0][index],
+                before[1][index],
+                after[1][index],
+                bool(diverged[index]),
             )
         )
     # Written last: a chunk counts once all its networks are there.
-    atomic.write_json(done, [row.to_json() for row in rows])
+    outputs = {row.name: digest(folder / row.name) for row in rows}
+    atomic.write_json(done, {"rows": [row.to_json() for row in rows], "outputs": outputs})
     return rows
 
 
 def _score(params: Params, activation: str, images: Images) -> tuple[list[float], list[float]]:
     found = score(params, images.val_x, images.val_y, lambda p, x: stacked_mlp(p, x, activation))
     return found.accuracy.tolist(), found.loss.tolist()
-
-
-def _check_same(folder: Path, wanted: Mapping[str, Any]) -> None:
-    path = folder / _SETTINGS
-    # Without a finished chunk nothing would be lost or mixed.
-    if not (path.is_file() and any((folder / _CHUNKS).glob("*.json"))):
-        return
-    before = atomic.read_json(path)
-    difference = first_difference(before["settings"], wanted["settings"])
-    if difference is not None:
-        raise ConfigError(
-            f"{folder} holds networks fine-tuned with other settings: {difference}. Choose another --out."
-        )
-    if before["networks"] != wanted["networks"]:
-        strange = sorted(set(before["networks"]) ^ set(wanted["networks"]))
-        where = "there" if strange[0] in before["networks"] else "here"
-        raise ConfigError(
-            f"{folder} holds other networks, fine-tuned: {strange[0]} is only {where}. Choose another --out."
-        )
-
-
-def _claim(folder: Path, wanted: Mapping[str, Any]) -> None:
-    # Again: since the first look another process may have begun and ended here.
-    _check_same(folder, wanted)
-    for place in (folder, folder / _CHUNKS):
-        atomic.remove_leftovers(place)
-    atomic.write_json(folder / _SETTINGS, dict(wanted))

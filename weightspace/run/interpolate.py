@@ -11,7 +11,7 @@ import torch
 from .._errors import ConfigError, ZooError
 from .._types import Params
 from ..alignment import classification
-from ..files import atomic
+from ..files.results import Results
 from ..tasks.orbit_curves import Measure, OrbitCurves, image_error, one_by_one, orbit_curves, orbit_pairs
 from ..tasks.perturb import stream
 from ..zoo import (
@@ -19,10 +19,8 @@ from ..zoo import (
     InrZooConfig,
     SeedZooConfig,
     Zoo,
-    first_difference,
     index_fingerprint,
     load_images,
-    locked,
     make_zoo,
     unfinished,
 )
@@ -34,6 +32,9 @@ from .orbit_files import write_orbit_files
 from .orbit_rows import PanelRows, read_rows, write_rows
 
 PANELS = "panels"
+_FOLDER = Results(
+    "an experiment", "interpolating", record.CONFIG, ("*.json", "*.csv", "*.svg", f"{PANELS}/*.npz"), beside=("zoo",)
+)
 
 
 def interpolate(
@@ -42,6 +43,7 @@ def interpolate(
     *,
     zoo: Path | None = None,
     data_dir: str | Path | None = None,
+    overwrite: bool = False,
     progress: Progress | None = None,
 ) -> tuple[list[PanelRows], list[Path]]:
     """All panels of an orbit experiment, and the files written.
@@ -53,27 +55,23 @@ def interpolate(
         out: Its folder: rows of all pairs in ``panels/``, tables, a figure and ``results.json``.
         zoo: Folder of the zoo; by default ``zoo`` inside ``out``, made if it is not there.
         data_dir: Folder of image sets, see :func:`weightspace.zoo.load_images`.
+        overwrite: Replace an experiment of another configuration.
         progress: Called with pieces of work done, all of them, and a message.
 
     Raises:
-        ConfigError: if ``out`` holds another experiment, is in use or cannot be written, or the zoo does not suit.
+        ConfigError: if ``out`` holds anything but this experiment, is in use or cannot be written, or the zoo does not
+            suit.
         ZooError: if the zoo is missing or damaged.
     """
-    if out.is_file():
-        raise ConfigError(f"--out {out} is a file. Name a folder, e.g. --out {out.stem}-curves")
-    _check_same(out, config)
+    made_from = config.model_dump(mode="json")
+    _FOLDER.check(out, made_from, overwrite=overwrite, read=read_yaml)
     found = _open(config, out, zoo, data_dir, progress)
     chosen = _chosen(config, found)
     images = load_images(found.config.images, data_dir, progress, full_size=True)
     measures = [_measure(config, found, images, row) for row in chosen.tolist()]
     about = {"networks": len(found), "index_sha256": index_fingerprint(found.path), "rows": chosen.tolist()}
-    with locked(out, "interpolating", ConfigError):
-        _check_same(out, config)
-        for folder in (out, out / PANELS):
-            atomic.remove_leftovers(folder)
-        begun = (out / record.CONFIG).is_file()
-        atomic.write_text(out / record.CONFIG, to_yaml(config))
-        environment.add_process(out, first=not begun)
+    with _FOLDER.opened(out, made_from, overwrite=overwrite, read=read_yaml, text=to_yaml(config)):
+        environment.add_process(out, first=not (out / record.ENVIRONMENT).is_file())
         panels = []
         for place, panel in enumerate(config.panels):
             path, fingerprint = out / PANELS / f"{panel.name}.npz", _fingerprint(config, panel, about)
@@ -174,15 +172,3 @@ def _fingerprint(config: OrbitRun, panel: OrbitPanel, about: dict[str, Any]) -> 
     settings = config.model_dump(mode="json", exclude={"name", "zoo", "panels"})
     text = json.dumps([settings, panel.model_dump(mode="json"), about], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _check_same(folder: Path, config: OrbitRun) -> None:
-    path = folder / record.CONFIG
-    if not path.is_file():
-        return
-    difference = first_difference(read_yaml(path), config.model_dump(mode="json"))
-    if difference is not None:
-        raise ConfigError(
-            f"{folder} holds an experiment of another configuration: {difference}. Choose another --out, or repeat "
-            "its command."
-        )

@@ -19,6 +19,9 @@ RESULTS = "results.json"
 TABLE = "results.md"
 CELLS = "cells"
 ZOO = "zoo-fingerprint.json"
+REPORT = "report.html"
+FILES = (CONFIG, ENVIRONMENT, SPEC, METRICS, CHECKPOINT, RESUME, RESULTS, TABLE, ZOO, REPORT)
+"""All that lies in the folder itself."""
 
 
 def append_metrics(folder: Path, line: Mapping[str, Any]) -> None:

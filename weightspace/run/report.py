@@ -9,7 +9,7 @@ from ..files.atomic import read_json, write_text
 from ._headline import headline
 from ._page import page
 from .plots import figures
-from .record import CONFIG, RESULTS, read_metrics
+from .record import CONFIG, REPORT, RESULTS, read_metrics
 
 
 def report(run_dir: Path) -> Path:
@@ -34,7 +34,7 @@ def report(run_dir: Path) -> Path:
         _facts(results),
         config.read_text() if config.exists() else "",
     )
-    path = run_dir / "report.html"
+    path = run_dir / REPORT
     write_text(path, text)
     return path
 

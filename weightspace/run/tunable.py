@@ -12,8 +12,9 @@ import torch
 from .._errors import ConfigError, SpecMismatch
 from ..files.checkpoint import ACTIVATION, open_checkpoint
 from ..files.folder import find_networks
+from ..files.results import digest
 from ..spec import SymmetrySpec, derive
-from ..zoo import MLP, ActivationName, Images, Zoo
+from ..zoo import MLP, ActivationName, Images, Zoo, index_fingerprint
 from .changed import Network, read_network
 
 
@@ -38,6 +39,16 @@ class Tunable:
             Network(Path(self.names[index]), {n: v[place] for n, v in stacked.items()})
             for place, index in enumerate(where)
         ]
+
+    def digests(self) -> dict[str, str]:
+        """Of the contents, by name of a file; of a zoo, of its index, which holds those of all shards.
+
+        Raises:
+            ConfigError: if a file cannot be read.
+        """
+        if self.zoo is not None:
+            return {"zoo": index_fingerprint(self.zoo.path)}
+        return dict(zip(self.names, map(digest, self.files), strict=True))
 
     def check(self, images: Images, chunk: int) -> None:
         """Read everything once, so that a damaged network is met before the first is trained.

@@ -1,8 +1,6 @@
 """Zoos: sets of trained networks. Targets, images, the vectorized trainers, and the files they are kept in."""
 
 from ._any_config import AnyZooConfig as AnyZooConfig
-from ._claim import first_difference as first_difference
-from ._claim import locked as locked
 from ._config import ZooConfig as ZooConfig
 from ._convnets import CNN as CNN
 from ._convnets import CNNTarget as CNNTarget

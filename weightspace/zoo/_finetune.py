@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 
 from .._types import Params
@@ -37,7 +38,7 @@ def finetune(
 
     See :func:`finetune_path`, which also keeps earlier epochs.
     """
-    return finetune_path(
+    path, _ = finetune_path(
         params,
         spec,
         images,
@@ -51,7 +52,8 @@ def finetune(
         seed=seed,
         ids=ids,
         progress=progress,
-    )[epochs]
+    )
+    return path[epochs]
 
 
 def finetune_path(
@@ -69,8 +71,8 @@ def finetune_path(
     seed: int = 0,
     ids: Sequence[int] | None = None,
     progress: Progress | None = None,
-) -> dict[int, Params]:
-    """The stacked networks after each of the ``epochs``, trained on the training images.
+) -> tuple[dict[int, Params], Bool[Tensor, " b"]]:
+    """The stacked networks after each of the ``epochs``, trained on the training images; and which of them diverged.
 
     Every network has its own order of images, a function of ``seed`` and its id: networks may be fine-tuned in
     any portions, and a portion again, with the same result up to rounding (to the byte, if the portion is the
@@ -101,7 +103,7 @@ def finetune_path(
     num_images = len(images.train_x)
     advance = Advance(progress, len(start) * num_images * max(epochs), f"fine-tuning ({optimizer})")
 
-    def portion(places: np.ndarray) -> list[Tensor]:
+    def portion(places: np.ndarray) -> tuple[list[Tensor], Tensor]:
         weights = start[torch.from_numpy(places)]
         gradient = _gradient(weights.clone(), shapes, images, activation, distill)
         rate = torch.full((len(weights),), learning_rate, dtype=weights.dtype)
@@ -115,12 +117,13 @@ def finetune_path(
             advance(trainer.epoch(torch.from_numpy(order)))
             if epoch in epochs:
                 kept[epoch] = weights.clone()
-        return [kept[epoch] for epoch in epochs]
+        return [kept[epoch] for epoch in epochs], trainer.diverged
 
     with workers(advance) as pool:
         parts = max(1, -(-len(start) // MOST_AT_ONCE))
         trained = list(pool.map(portion, np.array_split(np.arange(len(start)), parts)))
-    return {epoch: views(torch.cat([part[place] for part in trained]), shapes) for place, epoch in enumerate(epochs)}
+    path = {epoch: views(torch.cat([part[k] for part, _ in trained]), shapes) for k, epoch in enumerate(epochs)}
+    return path, torch.cat([diverged for _, diverged in trained])
 
 
 def _gradient(

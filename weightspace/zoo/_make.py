@@ -6,11 +6,10 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from .._errors import ConfigError, ZooError
+from .._errors import ConfigError
 from .._frozen import MOST_RUNS
 from ..spec import SymmetrySpec, derive, to_text
 from ._any_config import AnyZooConfig
-from ._claim import locked
 from ._config import ZooConfig
 from ._images import load_images
 from ._inr_config import InrZooConfig
@@ -19,7 +18,7 @@ from ._make_mlps import MLPMaker
 from ._make_seeds import SeedMaker
 from ._maker import AbstractMaker, Shard
 from ._pool import Advance, Progress, workers
-from ._resume import check_same, finished, missing
+from ._resume import FOLDER, finished, missing, read_identity
 from ._store import (
     FORMAT,
     MANIFEST,
@@ -38,6 +37,7 @@ def make_zoo(
     *,
     data_dir: str | os.PathLike[str] | None = None,
     num: int | None = None,
+    overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Zoo:
     """The zoo of ``config`` in ``out_dir``, after training and writing whatever of it is missing or damaged.
@@ -51,12 +51,13 @@ def make_zoo(
         out_dir: Folder of the zoo, made if needed.
         data_dir: Folder of the image sets, see :func:`load_images`.
         num: Training runs, in place of ``config.num``.
+        overwrite: Replace a zoo of another configuration.
         progress: Called with units of work done (model-images, or steps of networks for INRs), all of them (of this
             call), and a message.
 
     Raises:
         ConfigError: if the images are missing or do not fit the target.
-        ZooError: if the folder holds a zoo of another configuration, is in use, or cannot be written.
+        ZooError: if the folder holds anything but a zoo of this configuration, is in use, or cannot be written.
     """
     folder = Path(out_dir)
     wanted = config.num if num is None else num
@@ -64,11 +65,11 @@ def make_zoo(
         raise ConfigError(f"a zoo of {wanted} runs cannot be made. Ask for 1 to {MOST_RUNS}.")
     spec = derive(config.target.build(), config.target.example())
     arch = architecture_name(config.target.kind, spec, config.target.nonlinearity)
-    check_same(config, folder)
+    identity = config.identity()
+    FOLDER.check(folder, identity, overwrite=overwrite, read=read_identity)
     # Of a new zoo the images are read first: without them the folder is not even made.
     maker = None if (folder / MANIFEST).is_file() else _maker(config, wanted, data_dir, progress)
-    with locked(folder, "making the zoo", ZooError):
-        check_same(config, folder)
+    with FOLDER.opened(folder, identity, overwrite=overwrite, read=read_identity, text=""):
         clean(folder, arch)
         done = finished(folder)
         shards = missing(wanted, done, config.shard)
@@ -78,7 +79,7 @@ def make_zoo(
         manifest = {
             "format": FORMAT,
             "num": max(wanted, max(done, default=-1) + 1),
-            "config": config.identity(),
+            "config": identity,
             "architectures": {arch: {"target": config.target.model_dump(mode="json"), "spec": to_text(spec)}},
         }
         write_manifest(folder, manifest)

@@ -1,13 +1,26 @@
 """What a folder already holds of a zoo: which runs are done, whose configuration it is, and what may be added."""
 
 import hashlib
-import json
 from pathlib import Path
+from typing import Any
 
 from .._errors import ZooError
+from ..files.results import Results
 from ._any_config import AnyZooConfig
-from ._claim import first_difference
 from ._store import MAKE_AGAIN, MANIFEST, index_path, is_intact, read_index, read_manifest, shard_names
+
+FOLDER = Results(
+    "a zoo",
+    "making the zoo",
+    MANIFEST,
+    ("index/shard-*.parquet", "weights/*/shard-*.safetensors"),
+    error=ZooError,
+)
+
+
+def read_identity(path: Path) -> dict[str, Any]:
+    """What the manifest says that may not change."""
+    return read_manifest(path.parent)["config"]
 
 
 def finished(folder: Path) -> set[int]:
@@ -32,20 +45,12 @@ def missing(wanted: int, done: set[int], size: int) -> list[range]:
 
 
 def check_same(config: AnyZooConfig, folder: Path) -> None:
-    """Refuse a folder with a zoo of another configuration.
+    """Refuse a folder with anything but a zoo of this configuration.
 
     Raises:
-        ZooError: naming the first entry that differs.
+        ZooError: naming the first entry that differs, or what is no part of a zoo.
     """
-    if not (folder / MANIFEST).is_file():
-        return
-    # Through JSON, as the manifest went: tuples are lists there.
-    difference = first_difference(read_manifest(folder)["config"], json.loads(json.dumps(config.identity())))
-    if difference is not None:
-        raise ZooError(
-            f"{folder} holds a zoo of another configuration: {difference}. Choose another folder with --out, or "
-            "remove that one."
-        )
+    FOLDER.check(folder, config.identity(), read=read_identity)
 
 
 def unfinished(config: AnyZooConfig, folder: Path) -> int | None:
@@ -55,8 +60,9 @@ def unfinished(config: AnyZooConfig, folder: Path) -> int | None:
     files, which is for the user to decide.
     """
     if not (folder / MANIFEST).is_file():
-        # A zoo gets its manifest first: shards without one are somebody's zoo that has lost it.
-        return None if shard_names(folder) else config.num
+        # A zoo gets its manifest first: files without one are somebody else's, or a zoo that has lost it.
+        check_same(config, folder)
+        return config.num
     try:
         check_same(config, folder)
         manifest = read_manifest(folder)

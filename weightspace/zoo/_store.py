@@ -11,8 +11,6 @@ A shard is named by its first run. Weights without an index part were never fini
 
 import hashlib
 import json
-import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from torch import Tensor
 
 from .._errors import ZooError
 from .._types import Params
+from ..files import atomic
 from ..spec import SymmetrySpec, parse, to_text
 
 FORMAT = 1
@@ -51,40 +50,9 @@ def index_path(folder: Path, name: str) -> Path:
     return folder / "index" / f"{name}.parquet"
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file that exists whole or not at all, also after a kill or a loss of power.
-
-    Raises:
-        ZooError: if it cannot be written (permission, full disk); nothing is left behind.
-    """
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:
-            with suppress(OSError):
-                temporary.unlink()
-        # A rename is durable once its folder is.
-        descriptor = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise ZooError(
-            f"cannot write {path}: {error.strerror or error}. Nothing is half-written. Make room or permission, or "
-            "choose another place with --out; the same command then continues."
-        ) from error
-
-
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
     """Write ``zoo.json``."""
-    write_atomically(folder / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
+    atomic.write_json(folder / MANIFEST, manifest)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -101,7 +69,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text())
         version = manifest["format"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ZooError(
             f"{path} cannot be read ({type(error).__name__}: {error}). Restore it, or make the zoo again in an "
             "empty folder: weightspace zoo make RECIPE --out DIR"
@@ -128,7 +96,7 @@ def write_shard(
         columns: The index, column by column.
 
     Raises:
-        ZooError: if the disk is full or may not be written.
+        ConfigError: if the disk is full or may not be written.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -136,12 +104,12 @@ def write_shard(
     name, text = shard_name(first), to_text(spec)
     # One metadata entry only: with several their order, and so the bytes, would be arbitrary.
     content = save({key: value.contiguous() for key, value in params.items()}, {"spec": text})
-    write_atomically(weights_path(folder, arch, name), content)
+    atomic.write_bytes(weights_path(folder, arch, name), content)
     digest = hashlib.sha256(content).hexdigest()
     table = pa.table(columns).replace_schema_metadata({"spec": text, "weights_sha256": digest})
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink)
-    write_atomically(index_path(folder, name), sink.getvalue().to_pybytes())
+    atomic.write_bytes(index_path(folder, name), sink.getvalue().to_pybytes())
 
 
 def shard_names(folder: Path) -> list[str]:
