@@ -62,9 +62,7 @@ def test_a_zoo_is_fine_tuned_with_its_own_images_and_activation(zoo_dir, tmp_pat
 
 def test_other_settings_or_networks_in_the_folder_are_refused(folder, tmp_path):
     finetune_folder(folder, tmp_path / "out", SETTINGS)
-    with pytest.raises(
-        ConfigError, match=r"from something else: settings\.epochs is 2 there, 3 here.*--overwrite"
-    ):
+    with pytest.raises(ConfigError, match=r"from something else: settings\.epochs is 2 there, 3 here.*--overwrite"):
         finetune_folder(folder, tmp_path / "out", SETTINGS.model_copy(update={"epochs": 3}))
     (folder / "0.safetensors").unlink()
     with pytest.raises(ConfigError, match=r"inputs\.0\.safetensors is [0-9a-f]{16} there, None here"):

@@ -341,3 +341,65 @@ def test_an_interrupt_stops_every_thread(tmp_path):
 def test_the_index_knows_the_hash_of_its_weights(whole):
     _, metadata = store.read_index(whole, "shard-00005")
     assert metadata["weights_sha256"] == hashlib.sha256(weights_of(whole).read_bytes()).hexdigest()
+
+
+def test_weights_that_were_replaced_are_met_when_the_zoo_is_opened(copy):
+    one, other = weights_of(copy, 0), weights_of(copy, 5)
+    one.write_bytes(other.read_bytes())
+    with pytest.raises(ZooError, match=r"shard-00000.*are not those that its index part was written for"):
+        Zoo.open(copy)
+    make_zoo(tiny_config(), copy)
+    Zoo.open(copy, whole=True)
+
+
+def test_every_flipped_bit_is_found_by_the_whole_check(copy, monkeypatch):
+    # Blocks as small as these shards allow, so that most of a file lies between them.
+    monkeypatch.setattr(store, "_BLOCK", 64)
+    shutil.rmtree(copy)
+    make_zoo(tiny_config(), copy)
+    path = weights_of(copy)
+    content = bytearray(path.read_bytes())
+    content[-65 - len(content) // 40] ^= 1
+    path.write_bytes(content)
+    Zoo.open(copy)
+    with pytest.raises(ZooError, match=r"shard-00005.*damaged or were replaced"):
+        Zoo.open(copy, whole=True)
+
+
+def test_a_zoo_from_before_blocks_were_noted_opens(copy):
+    import pyarrow.parquet as pq
+
+    for part in (copy / "index").glob("*.parquet"):
+        table = pq.read_table(part)
+        kept = {key: value for key, value in table.schema.metadata.items() if key != b"weights_sample"}
+        pq.write_table(table.replace_schema_metadata(kept), part)
+    assert len(Zoo.open(copy, whole=True)) == 24
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("change", [{}, {"seed": 1}, {"target": {"widths": (64, 8, 10), "activation": "relu"}}])
+def test_a_zoo_that_lost_its_manifest_is_neither_adopted_nor_deleted(copy, change, overwrite):
+    (copy / "zoo.json").unlink()
+    before = content(copy)
+    config = tiny_config(**change)
+    with pytest.raises(ZooError, match=r"holds 'index' and no zoo\.json.*put its zoo\.json back"):
+        make_zoo(config, copy, overwrite=overwrite)
+    assert unfinished_or_refused(config, copy)
+    assert content(copy) == before
+
+
+def unfinished_or_refused(config, folder):
+    """Whether a run that would make its own zoo is kept from this folder as well."""
+    try:
+        return unfinished(config, folder) is None
+    except ZooError:
+        return True
+
+
+def test_a_zoo_of_another_configuration_is_replaced_only_when_asked(copy, whole):
+    with pytest.raises(ZooError, match=r"seed is \d+ there, 1 here"):
+        make_zoo(tiny_config(seed=1), copy)
+    assert content(copy) == content(whole)
+    make_zoo(tiny_config(seed=1), copy, overwrite=True)
+    assert Zoo.open(copy, whole=True).config.seed == 1
+    assert weights_of(copy).read_bytes() != weights_of(whole).read_bytes()

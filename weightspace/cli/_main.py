@@ -33,6 +33,7 @@ VERBS: dict[str, Verb] = {
         demo.DEMO,
         zoo.MAKE,
         zoo.INFO,
+        zoo.CHECK,
         train.TRAIN,
         evaluate.EVALUATE,
         apply.APPLY,

@@ -86,7 +86,7 @@ def _aligned(
 
     images = None if recipe.images is None else images_for(recipe.images, known.example, data, show)
     ready = None if known.module is None else bench(known.module, known.example, widest(sources.networks))
-    found, scores = merge_aligned(sources, recipe, known.spec, out, bench=ready, images=images, progress=show)
+    found, scores, rounding = merge_aligned(sources, recipe, known.spec, out, bench=ready, images=images, progress=show)
     names = [str(recipe.models[place].model) for place in base_first(recipe)]
     rows = [
         (name, f"{float(weight):.4g}", f"{float(far):.4g}")
@@ -101,6 +101,7 @@ def _aligned(
     if found.output_differences:
         worst = max(found.output_differences)
         say(f"certificate: largest output difference of a network before and after moving, relative: {worst:.2g}")
+        say(f"rounding to the number types of the file changes the outputs of the result by {rounding:.2g}")
     else:
         say("certificate: not measured, since a spec alone has no module to run. Name the architecture as well")
 

@@ -1,4 +1,4 @@
-"""``weightspace zoo make`` and ``weightspace zoo info``."""
+"""``weightspace zoo make``, ``zoo info`` and ``zoo check``."""
 
 import argparse
 from collections.abc import Mapping
@@ -43,6 +43,13 @@ def _info(args: argparse.Namespace, _: list[str]) -> None:
     _print_info(Zoo.open(args.zoo))
 
 
+def _check(args: argparse.Namespace, _: list[str]) -> None:
+    from ..zoo import Zoo
+
+    zoo = Zoo.open(args.zoo, whole=True)
+    say(f"{args.zoo}: {len(zoo)} networks, every file as it was written")
+
+
 def _print_info(zoo: "Zoo") -> None:
     import numpy as np
 
@@ -61,6 +68,15 @@ def _print_info(zoo: "Zoo") -> None:
     title = "PSNR (dB) of each image" if inrs else "Accuracy (%) on the validation half of the test images"
     print_table(title, header, lines)
 
+
+CHECK = Verb(
+    "zoo check",
+    "Compare every file of a zoo with its digest.",
+    "Reads all weights. What is damaged is named, with the line that repairs it; opening a zoo compares a few blocks.",
+    "weightspace zoo check zoos/digits",
+    _info_arguments,
+    _check,
+)
 
 MAKE = Verb(
     "zoo make",

@@ -49,7 +49,7 @@ def written_at_once(path: Path) -> Iterator[Path]:
         ) from error
     finally:
         with suppress(OSError):
-            _remove(temporary)
+            remove(temporary)
 
 
 def remove_leftovers(folder: Path, name: str | None = None) -> None:
@@ -63,7 +63,7 @@ def remove_leftovers(folder: Path, name: str | None = None) -> None:
         if pid.isdecimal() and _alive(int(pid)):
             continue
         try:
-            _remove(path)
+            remove(path)
         except OSError as error:
             raise ConfigError(
                 f"cannot remove {path}: {error.strerror or error}. Remove it, or choose another --out."
@@ -139,7 +139,8 @@ def _with_sorted_metadata(content: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + content[8 + size :]
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all in it."""
     if path.is_dir():
         shutil.rmtree(path)
     else:

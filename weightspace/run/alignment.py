@@ -13,11 +13,13 @@ from torch import Tensor, nn
 from .._errors import ConfigError, SpecMismatch
 from .._types import Params
 from ..alignment import Alignment, align
+from ..files.atomic import remove
 from ..files.checkpoint import PIECE, Checkpoint, open_network
 from ..files.elements import check_name, load_element, save_element
 from ..files.writer import Progress, target, write_like
 from ..gauge import Element, act_rows, compose, inverse
 from ..spec import SymmetrySpec, num_parameters
+from .outputs import as_written, output_difference
 from .working import Example, bench, in_type, widest
 
 
@@ -30,11 +32,14 @@ class Aligned:
         found: The alignment.
         before: Distance of the two networks as stored, relative to the norm of the first.
         after: The same for the network written.
+        written: Largest difference between the outputs of the second network and those of the file written, relative
+            to their size, rounding to the file's number types included; ``None`` without a module.
     """
 
     found: Alignment
     before: float
     after: float
+    written: float | None
 
 
 def align_files(
@@ -92,15 +97,16 @@ def align_files(
         seed=seed,
         progress=show,
     )
+    rounded = as_written(found.params, b.dtypes)
+    written = None if ready is None else output_difference(ready.module, right, rounded, ready.example)
+    write_like(b, out, lambda name: [found.params[name]])
     if element is not None:
-        save_element(element, found.element, spec, {"maps": f"{second.name} to {first.name}"})
-    try:
-        write_like(b, out, lambda name: [found.params[name]])
-    except BaseException:
-        if element is not None:
-            element.unlink(missing_ok=True)  # both or neither
-        raise
-    return Aligned(found, _distance(left, right, spec), _distance(left, found.params, spec))
+        try:
+            save_element(element, found.element, spec, {"maps": f"{second.name} to {first.name}"})
+        except BaseException:
+            remove(out)  # both or neither
+            raise
+    return Aligned(found, _distance(left, right, spec), _distance(left, rounded, spec), written)
 
 
 def move_file(

@@ -20,6 +20,7 @@ from ..files.writer import targets, write_like
 from ..gauge import act, canonicalize
 from ..spec import SymmetrySpec
 from .material import Progress
+from .outputs import as_written
 
 TABLE = "canonicalize.csv"
 _EIGHT_BITS = (torch.float8_e4m3fn, torch.float8_e5m2)
@@ -98,7 +99,7 @@ def canonicalize_files(
                     f"{file}: the canonical form changes the outputs by {exact:.2g} of their size, so the spec does "
                     "not fit the module, or the scales of this network are too extreme. Nothing was written for it."
                 )
-            gap = difference(wide, params)
+            gap = difference(wide, as_written(params, network.dtypes))
         if saved:
             elements.save_element(saved[done], element, spec, {"maps": f"{file.name} to its canonical form, {scale}"})
         write_like(network, place, lambda name, params=params: [params[name]])

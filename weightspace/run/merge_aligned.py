@@ -10,6 +10,7 @@ from ..spec import SymmetrySpec
 from ..zoo import Images
 from .merge_recipe import MergeRecipe
 from .merging import Sources
+from .outputs import as_written, rounding_difference
 from .working import Bench, in_type, widest
 
 
@@ -27,7 +28,7 @@ def merge_aligned(
     bench: Bench | None = None,
     images: Images | None = None,
     progress: Progress | None = None,
-) -> tuple[Merged, list[tuple[float, float]]]:
+) -> tuple[Merged, list[tuple[float, float]], float | None]:
     """Write the mean of the networks, in the gauge of the base, once all are moved to where they agree best.
 
     Args:
@@ -41,7 +42,8 @@ def merge_aligned(
 
     Returns:
         What was found, in the order of :func:`base_first`; and, with images, loss (nats) and accuracy of each network
-        in that order and of the result.
+        in that order and of the result, as it is written; and how far rounding to the number types of the file moves
+        the result's outputs, relative to their size, or ``None`` without a module.
 
     Raises:
         ConfigError: if a file cannot be read or written, or the images do not fit the module.
@@ -74,9 +76,11 @@ def merge_aligned(
     if recipe.statistics == "repair" and bench is not None and images is not None:
         ends = found.moved(networks, spec)
         params = repair(bench.module, params, ends, spec, bench.batches(images), weights=found.weights.tolist())
-    scores = [] if measure is None else [measure(network) for network in (*networks, params)]
+    written = as_written(params, sources.dtypes)
+    rounding = None if bench is None else rounding_difference(bench.module, params, written, bench.example)
+    scores = [] if measure is None else [measure(network) for network in (*networks, written)]
     write_like(sources.base, out, lambda name: [params[name]], sources.dtypes)
-    return found, scores
+    return found, scores, rounding
 
 
 def aligned_bytes(sources: Sources) -> int:

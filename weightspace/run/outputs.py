@@ -28,3 +28,17 @@ def output_difference(
     net, dtype = runnable(module, first, args)
     net.load_state_dict(dict(first))
     return same_function(net, cast(second, dtype), random_like(net, args, dtype))
+
+
+def as_written(params: Mapping[str, Tensor], dtypes: Mapping[str, torch.dtype]) -> dict[str, Tensor]:
+    """The parameters as a file of these number types holds them, in their own types again: rounded."""
+    return {name: value.to(dtypes[name]).to(value.dtype) for name, value in params.items()}
+
+
+def rounding_difference(
+    module: nn.Module, exact: Mapping[str, Tensor], written: Mapping[str, Tensor], example: Tensor | tuple[Tensor, ...]
+) -> float:
+    """:func:`output_difference` of parameters and what :func:`as_written` made of them; 0 if these are the same."""
+    if all(torch.equal(value, written[name]) for name, value in exact.items()):
+        return 0.0
+    return output_difference(module, exact, written, example)

@@ -1,11 +1,12 @@
 """Orbit copies of a network as files: the same function in other numbers, each with the element that made it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import final
 
+import torch
 from torch import nn
 
 from .._errors import ConfigError, SpecMismatch
@@ -20,7 +21,7 @@ from ..spec import SymmetrySpec
 from ..tasks.perturb import SCALE_STD, add_noise, orbit_elements, stream
 from ..zoo import Zoo
 from .environment import environment
-from .outputs import output_difference
+from .outputs import as_written, output_difference
 from .working import Example, in_type, widest
 
 ELEMENTS = "elements"
@@ -39,6 +40,7 @@ class Source:
         params: In one floating-point type.
         spec: Its symmetry.
         module: The architecture and its inputs, to prove that copies compute the same; or ``None``.
+        dtypes: The number types that it is kept in.
         write: Writes a copy at a place without suffix, as the network itself is kept.
     """
 
@@ -46,6 +48,7 @@ class Source:
     params: Params
     spec: SymmetrySpec
     module: tuple[nn.Module, Example] | None
+    dtypes: Mapping[str, torch.dtype]
     write: Callable[[Params, Path], None]
 
 
@@ -63,7 +66,7 @@ def of_file(path: Path, spec: SymmetrySpec, module: nn.Module | None, example: E
         write_like(network, place.with_name(place.name + suffix), lambda name: params[name])
 
     ready = None if module is None or example is None else (module, example)
-    return Source(path.name, in_type(network.load(), widest((network,))), spec, ready, write)
+    return Source(path.name, in_type(network.load(), widest((network,))), spec, ready, network.dtypes, write)
 
 
 def of_zoo(path: Path, row: int) -> Source:
@@ -82,7 +85,8 @@ def of_zoo(path: Path, row: int) -> Source:
     def write(copy: Params, place: Path) -> None:
         atomic.save_tensors(place.with_name(f"{place.name}.safetensors"), copy, {"architecture": str(zoo.spec)})
 
-    return Source(f"{path.name}, row {row}", params, zoo.spec, (target.build(), target.example()), write)
+    dtypes = {name: value.dtype for name, value in params.items()}
+    return Source(f"{path.name}, row {row}", params, zoo.spec, (target.build(), target.example()), dtypes, write)
 
 
 def perturb_files(
@@ -114,7 +118,7 @@ def perturb_files(
         progress: Called with copies done, copies in all, and a message.
 
     Returns:
-        The largest output difference of a copy before its noise, relative, or ``None`` without a module.
+        The largest output difference of a copy as it is written, before its noise, relative; ``None`` without a module.
 
     Raises:
         ConfigError: if the folder is not empty or cannot be written, or a number is out of range.
@@ -150,10 +154,12 @@ def _proven(source: Source, element: Element, worst: float | None) -> float | No
         return None
     module, example = source.module
     wide = {name: value.double() if value.is_floating_point() else value for name, value in source.params.items()}
-    found = output_difference(module, wide, act(element, wide, source.spec), example)
+    moved = act(element, wide, source.spec)
+    found = output_difference(module, wide, moved, example)
     if not found <= _EXACT:
         raise SpecMismatch(
             f"{source.name}: a copy's outputs differ by {found:.2g} of their size, so the spec does not hold for "
             f"{type(module).__name__}. Derive it: ws.derive(module, example). Nothing was written."
         )
-    return max(found, worst or 0.0)
+    written = as_written(act(element, source.params, source.spec), source.dtypes)
+    return max(output_difference(module, wide, written, example), worst or 0.0)

@@ -10,9 +10,12 @@ A shard is named by its first run. Weights without an index part were never fini
 """
 
 import hashlib
+import io
 import json
+import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -25,6 +28,7 @@ from ..files import atomic
 from ..spec import SymmetrySpec, parse, to_text
 
 FORMAT = 1
+_BLOCKS, _BLOCK = 16, 4096
 MANIFEST = "zoo.json"
 MAKE_AGAIN = "Type the command that made it again, weightspace zoo make RECIPE --out {}: it repairs what is missing."
 
@@ -105,8 +109,8 @@ def write_shard(
     # One metadata entry only: with several their order, and so the bytes, would be arbitrary.
     content = save({key: value.contiguous() for key, value in params.items()}, {"spec": text})
     atomic.write_bytes(weights_path(folder, arch, name), content)
-    digest = hashlib.sha256(content).hexdigest()
-    table = pa.table(columns).replace_schema_metadata({"spec": text, "weights_sha256": digest})
+    digests = {"weights_sha256": hashlib.sha256(content).hexdigest(), "weights_sample": _sample(io.BytesIO(content))}
+    table = pa.table(columns).replace_schema_metadata({"spec": text, **digests})
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink)
     atomic.write_bytes(index_path(folder, name), sink.getvalue().to_pybytes())
@@ -136,10 +140,19 @@ def read_index(folder: Path, name: str) -> tuple[dict[str, np.ndarray], dict[str
     return columns, metadata
 
 
-def check_shard(folder: Path, arch: str, name: str, num: int, spec: SymmetrySpec) -> None:
+def check_shard(
+    folder: Path,
+    arch: str,
+    name: str,
+    num: int,
+    spec: SymmetrySpec,
+    metadata: Mapping[str, str],
+    *,
+    whole: bool = False,
+) -> None:
     """Refuse a shard whose weights file is missing, truncated, or not what its index part says.
 
-    Reads the header only.
+    Reads the header and a few blocks that the index part has a digest of (older ones have none), or the whole file.
 
     Raises:
         ZooError: naming the file and the first difference.
@@ -155,6 +168,11 @@ def check_shard(folder: Path, arch: str, name: str, num: int, spec: SymmetrySpec
         raise ZooError(f"weights {path} are truncated or damaged: {error}. {MAKE_AGAIN.format(folder)}") from error
     if not text or parse(text) != spec:
         raise ZooError(f"weights {path} are of another architecture than {spec}. {MAKE_AGAIN.format(folder)}")
+    if not (is_intact(folder, arch, name) if whole else _same_sample(path, metadata)):
+        raise ZooError(
+            f"weights {path} are not those that its index part was written for: they are damaged or were replaced. "
+            f"{MAKE_AGAIN.format(folder)}"
+        )
     for key in spec.axes:
         want = (num, *spec.shape(key))
         if shapes.get(key) != want:
@@ -162,6 +180,21 @@ def check_shard(folder: Path, arch: str, name: str, num: int, spec: SymmetrySpec
                 f"weights {path} hold {key!r} with shape {list(shapes.get(key, ()))}, its index part says "
                 f"{list(want)}. {MAKE_AGAIN.format(folder)}"
             )
+
+
+def _same_sample(path: Path, metadata: Mapping[str, str]) -> bool:
+    with path.open("rb") as file:
+        return metadata.get("weights_sample") in (None, _sample(file))
+
+
+def _sample(file: BinaryIO) -> str:
+    """Digest of the length of a file and of blocks evenly spaced over it, the first and the last among them."""
+    size = file.seek(0, os.SEEK_END)
+    found = hashlib.sha256(str(size).encode())
+    for k in range(_BLOCKS):
+        file.seek(max(size - _BLOCK, 0) * k // (_BLOCKS - 1))
+        found.update(file.read(_BLOCK))
+    return found.hexdigest()
 
 
 def is_intact(folder: Path, arch: str, name: str) -> bool:

@@ -52,8 +52,12 @@ class Zoo:
         self._arch = arch
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> "Zoo":
-        """The zoo in a folder; reads the index and the header of each shard.
+    def open(cls, path: str | os.PathLike[str], *, whole: bool = False) -> "Zoo":
+        """The zoo in a folder; reads the index, and of each shard the header and a few blocks.
+
+        Args:
+            path: The folder.
+            whole: Read all weights and compare them with their digests.
 
         Raises:
             ZooError: if the folder is not a zoo, a file is missing or damaged, or runs are missing.
@@ -71,8 +75,8 @@ class Zoo:
             ) from error
         parts = []
         for name in shard_names(folder):
-            columns, _ = read_index(folder, name)
-            check_shard(folder, arch, name, len(columns["id"]), spec)
+            columns, metadata = read_index(folder, name)
+            check_shard(folder, arch, name, len(columns["id"]), spec, metadata, whole=whole)
             parts.append(columns)
         ids = np.concatenate([part["id"] for part in parts]) if parts else np.empty(0, np.int64)
         have = len(np.unique(ids))

@@ -1,0 +1,161 @@
+"""Commands killed at random moments: typed again they end as if nothing had happened.
+
+Every verb runs once to the end; then again and again it is killed with SIGKILL at a random moment of its running time
+and the same command is typed until it ends. Counted: results that differ from the uninterrupted ones, files that were
+there before and are not, and temporary files that stay.
+
+    python benchmarks/kills.py --kills 40 --json runs/kills/results.json
+"""
+
+import sys
+
+sys.path.append(sys.path.pop(0))  # operator.py beside this has the name of a standard module
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+import weightspace as ws
+
+COMMAND = [sys.executable, "-m", "weightspace"]
+MODULE = "import torch\nfrom torch import nn\n\ndef make():\n    return nn.Sequential(nn.Linear(64, 48), nn.ReLU(), nn.Linear(48, 10))\n"
+MODEL = ["--model", "killed_nets:make", "--input", "16,64"]
+
+VERBS = {
+    "finetune": [
+        *("finetune", "mlps", "--images", "digits", "--activation", "tanh", "--epochs", "3", "--chunk", "4"),
+        *("--out", "out"),
+    ],
+    "align": [
+        "align",
+        "nets/0.safetensors",
+        "nets/1.safetensors",
+        *MODEL,
+        "--element",
+        "e.safetensors",
+        "--out",
+        "out.safetensors",
+    ],
+    "merge": [
+        "merge",
+        "nets/0.safetensors",
+        "nets/1.safetensors",
+        "nets/2.safetensors",
+        *MODEL,
+        "--out",
+        "out.safetensors",
+    ],
+    "dedupe": ["dedupe", "nets", "--spec", "spec.txt", "--out", "out.csv"],
+    "canonicalize": ["canonicalize", "nets", "--spec", "spec.txt", "--out", "out"],
+    "zoo make": ["zoo", "make", "digits_mlp_tanh", "--num", "120", "--out", "out"],
+}
+
+
+def inputs(folder: Path) -> None:
+    """Networks that the verbs read."""
+    (folder / "killed_nets.py").write_text(MODULE)
+    spec = ws.derive(
+        torch.nn.Sequential(torch.nn.Linear(64, 48), torch.nn.ReLU(), torch.nn.Linear(48, 10)), torch.zeros(2, 64)
+    )
+    (folder / "spec.txt").write_text(ws.to_text(spec))
+    for name in ("nets", "mlps"):
+        (folder / name).mkdir()
+    torch.manual_seed(0)
+    for k in range(24):
+        made = {"nets": torch.nn.Sequential(torch.nn.Linear(64, 48), torch.nn.ReLU(), torch.nn.Linear(48, 10))}
+        made["mlps"] = ws.zoo.MLP((64, 32, 10), "tanh")
+        for name, net in made.items():
+            save_file(net.state_dict(), folder / name / f"{k}.safetensors")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file, what Python compiles left out."""
+    files = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def start(words: list[str], folder: Path) -> "subprocess.Popen[bytes]":
+    env = os.environ | {"PYTHONPATH": f"{Path(ws.__file__).parents[1]}{os.pathsep}{folder}"}
+    return subprocess.Popen([*COMMAND, *words], cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def finished(words: list[str], folder: Path) -> tuple[int, str]:
+    process = start(words, folder)
+    _, said = process.communicate()
+    return process.returncode, said.decode(errors="replace").strip()[-300:]
+
+
+def plain(files: dict[str, bytes], folder: Path) -> dict[str, bytes]:
+    """Files without what depends on where the folder lies."""
+    return {name: data.replace(str(folder).encode(), b"FOLDER") for name, data in files.items() if ".cache" not in name}
+
+
+def killed(
+    verb: str, whole: dict[str, bytes], before: dict[str, bytes], seconds: tuple[float, float], at: random.Random
+) -> dict[str, object]:
+    """One kill, the command typed again, and what is wrong afterwards."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        inputs(folder)
+        process, moment = start(VERBS[verb], folder), at.uniform(*seconds)
+        time.sleep(moment)
+        alive = process.poll() is None
+        if alive:
+            os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+        done = not alive or all(
+            (folder / file).exists() for file in whole if file not in before and ".cache" not in file
+        )
+        code, said = finished(VERBS[verb], folder)
+        # A verb that does not resume refuses the result that the first run had finished before it was killed.
+        ended = code == 0 or (code == 2 and done and "already" in said)
+        after = contents(folder)
+        lost = sorted(file for file, data in before.items() if after.get(file) != data)
+        wrong = sorted(file for file, data in plain(whole, folder).items() if plain(after, folder).get(file) != data)
+        left = sorted(file for file in after if file.endswith(".tmp"))
+        row = {"verb": verb, "seconds": round(moment, 2), "killed": alive, "done": done, "code": code}
+        return row | {"ended": ended, "lost": lost, "wrong": wrong, "left": left, "said": "" if ended else said}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=40, help="of all verbs together")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    at, rows, base = random.Random(args.seed), [], {}
+    for verb in VERBS:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            inputs(folder)
+            before, began = contents(folder), time.monotonic()
+            code, said = finished(VERBS[verb], folder)
+            assert code == 0, f"{verb}: {said}"
+            base[verb] = (plain(contents(folder), folder), before, time.monotonic() - began)
+    for number in range(args.kills):
+        verb = list(VERBS)[number % len(VERBS)]
+        whole, before, seconds = base[verb]
+        row = killed(verb, whole, before, (0.3 * seconds, 1.05 * seconds), at)
+        rows.append(row)
+        print(json.dumps(row), flush=True)
+        if args.json:
+            args.json.parent.mkdir(parents=True, exist_ok=True)
+            args.json.write_text(json.dumps({"seed": args.seed, "rows": rows}, indent=1) + "\n")
+    bad = [row for row in rows if not row["ended"] or row["lost"] or row["wrong"] or row["left"]]
+    print(
+        f"{sum(row['killed'] for row in rows)} kills, {len(rows)} repeats, {len(bad)} of them not as if nothing had happened"
+    )
+    sys.exit(bool(bad))
+
+
+if __name__ == "__main__":
+    main()
