@@ -5,6 +5,7 @@ beside it.
 """
 
 import json
+import os
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ INDEX = ".safetensors.index.json"
 """How the name of an index ends."""
 
 _INDICES = (INDEX, ".bin.index.json")
+
+_LONGEST = 255
+"""Bytes of the longest name of a file."""
 
 
 def is_index(path: Path) -> bool:
@@ -45,9 +49,10 @@ def read_index(index: Path) -> tuple[dict[str, str], dict[str, Any]]:
             f"{index}: its 'metadata' is {type(about).__name__}, not names and values. Write {{}} there, or remove it."
         )
     for name, file in shard_of.items():
-        if Path(file).name != file or not file.endswith((".safetensors", ".bin")):
+        sound = Path(file).name == file and file.endswith((".safetensors", ".bin"))
+        if not sound or len(os.fsencode(file)) > _LONGEST:
             raise ConfigError(
-                f"{index} says that {name!r} lies in {file!r}, which is no .safetensors or .bin file in its own "
+                f"{index} says that {name!r} lies in {file[:99]!r}, which is no .safetensors or .bin file in its own "
                 "folder. Put the shards beside the index and write their plain names."
             )
     return shard_of, about
