@@ -15,7 +15,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -187,7 +187,7 @@ def _same_sample(path: Path, metadata: Mapping[str, str]) -> bool:
         return metadata.get("weights_sample") in (None, _sample(file))
 
 
-def _sample(file: BinaryIO) -> str:
+def _sample(file: io.BufferedIOBase) -> str:
     """Digest of the length of a file and of blocks evenly spaced over it, the first and the last among them."""
     size = file.seek(0, os.SEEK_END)
     found = hashlib.sha256(str(size).encode())
