@@ -19,7 +19,9 @@ import signal
 import subprocess
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -27,33 +29,24 @@ from safetensors.torch import save_file
 import weightspace as ws
 
 COMMAND = [sys.executable, "-m", "weightspace"]
-MODULE = "import torch\nfrom torch import nn\n\ndef make():\n    return nn.Sequential(nn.Linear(64, 48), nn.ReLU(), nn.Linear(48, 10))\n"
+MODULE = """
+import torch
+from torch import nn
+
+def make():
+    return nn.Sequential(nn.Linear(64, 48), nn.ReLU(), nn.Linear(48, 10))
+"""
 MODEL = ["--model", "killed_nets:make", "--input", "16,64"]
+NETS = [f"nets/{k}.safetensors" for k in range(3)]
+ONE = ["--out", "out.safetensors"]
 
 VERBS = {
     "finetune": [
         *("finetune", "mlps", "--images", "digits", "--activation", "tanh", "--epochs", "3", "--chunk", "4"),
         *("--out", "out"),
     ],
-    "align": [
-        "align",
-        "nets/0.safetensors",
-        "nets/1.safetensors",
-        *MODEL,
-        "--element",
-        "e.safetensors",
-        "--out",
-        "out.safetensors",
-    ],
-    "merge": [
-        "merge",
-        "nets/0.safetensors",
-        "nets/1.safetensors",
-        "nets/2.safetensors",
-        *MODEL,
-        "--out",
-        "out.safetensors",
-    ],
+    "align": ["align", *NETS[:2], *MODEL, "--element", "e.safetensors", *ONE],
+    "merge": ["merge", *NETS, *MODEL, *ONE],
     "dedupe": ["dedupe", "nets", "--spec", "spec.txt", "--out", "out.csv"],
     "canonicalize": ["canonicalize", "nets", "--spec", "spec.txt", "--out", "out"],
     "zoo make": ["zoo", "make", "digits_mlp_tanh", "--num", "120", "--out", "out"],
@@ -63,18 +56,14 @@ VERBS = {
 def inputs(folder: Path) -> None:
     """Networks that the verbs read."""
     (folder / "killed_nets.py").write_text(MODULE)
-    spec = ws.derive(
-        torch.nn.Sequential(torch.nn.Linear(64, 48), torch.nn.ReLU(), torch.nn.Linear(48, 10)), torch.zeros(2, 64)
-    )
-    (folder / "spec.txt").write_text(ws.to_text(spec))
-    for name in ("nets", "mlps"):
-        (folder / name).mkdir()
+    scope: dict[str, Any] = {}
+    exec(MODULE, scope)
+    (folder / "spec.txt").write_text(ws.to_text(ws.derive(scope["make"](), torch.zeros(2, 64))))
     torch.manual_seed(0)
-    for k in range(24):
-        made = {"nets": torch.nn.Sequential(torch.nn.Linear(64, 48), torch.nn.ReLU(), torch.nn.Linear(48, 10))}
-        made["mlps"] = ws.zoo.MLP((64, 32, 10), "tanh")
-        for name, net in made.items():
-            save_file(net.state_dict(), folder / name / f"{k}.safetensors")
+    for name, make in (("nets", scope["make"]), ("mlps", lambda: ws.zoo.MLP((64, 32, 10), "tanh"))):
+        (folder / name).mkdir()
+        for k in range(24):
+            save_file(make().state_dict(), folder / name / f"{k}.safetensors")
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -99,31 +88,49 @@ def plain(files: dict[str, bytes], folder: Path) -> dict[str, bytes]:
     return {name: data.replace(str(folder).encode(), b"FOLDER") for name, data in files.items() if ".cache" not in name}
 
 
-def killed(
-    verb: str, whole: dict[str, bytes], before: dict[str, bytes], seconds: tuple[float, float], at: random.Random
-) -> dict[str, object]:
+def killed(verb: str, base: "Base", at: random.Random) -> dict[str, Any]:
     """One kill, the command typed again, and what is wrong afterwards."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         inputs(folder)
-        process, moment = start(VERBS[verb], folder), at.uniform(*seconds)
+        process, moment = start(VERBS[verb], folder), at.uniform(0.3, 1.05) * base.seconds
         time.sleep(moment)
         alive = process.poll() is None
         if alive:
             os.kill(process.pid, signal.SIGKILL)
         process.communicate()
-        done = not alive or all(
-            (folder / file).exists() for file in whole if file not in before and ".cache" not in file
-        )
+        done = all((folder / file).exists() for file in base.whole if file not in base.before)
         code, said = finished(VERBS[verb], folder)
         # A verb that does not resume refuses the result that the first run had finished before it was killed.
         ended = code == 0 or (code == 2 and done and "already" in said)
         after = contents(folder)
-        lost = sorted(file for file, data in before.items() if after.get(file) != data)
-        wrong = sorted(file for file, data in plain(whole, folder).items() if plain(after, folder).get(file) != data)
-        left = sorted(file for file in after if file.endswith(".tmp"))
-        row = {"verb": verb, "seconds": round(moment, 2), "killed": alive, "done": done, "code": code}
-        return row | {"ended": ended, "lost": lost, "wrong": wrong, "left": left, "said": "" if ended else said}
+        found = plain(after, folder)
+        row = {"verb": verb, "seconds": round(moment, 2), "killed": alive, "done": done, "code": code, "ended": ended}
+        return row | {
+            "lost": sorted(file for file, data in base.before.items() if after.get(file) != data),
+            "wrong": sorted(file for file, data in base.whole.items() if found.get(file) != data),
+            "left": sorted(file for file in after if file.endswith(".tmp")),
+            "said": "" if ended else said,
+        }
+
+
+@dataclass(frozen=True)
+class Base:
+    """An uninterrupted run: all files after it, those before it, and its seconds."""
+
+    whole: dict[str, bytes]
+    before: dict[str, bytes]
+    seconds: float
+
+
+def uninterrupted(verb: str) -> Base:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        inputs(folder)
+        before, began = contents(folder), time.monotonic()
+        code, said = finished(VERBS[verb], folder)
+        assert code == 0, f"{verb}: {said}"
+        return Base(plain(contents(folder), folder), before, time.monotonic() - began)
 
 
 def main() -> None:
@@ -132,28 +139,17 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    at, rows, base = random.Random(args.seed), [], {}
-    for verb in VERBS:
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            inputs(folder)
-            before, began = contents(folder), time.monotonic()
-            code, said = finished(VERBS[verb], folder)
-            assert code == 0, f"{verb}: {said}"
-            base[verb] = (plain(contents(folder), folder), before, time.monotonic() - began)
+    at, rows = random.Random(args.seed), []
+    bases = {verb: uninterrupted(verb) for verb in VERBS}
     for number in range(args.kills):
         verb = list(VERBS)[number % len(VERBS)]
-        whole, before, seconds = base[verb]
-        row = killed(verb, whole, before, (0.3 * seconds, 1.05 * seconds), at)
-        rows.append(row)
-        print(json.dumps(row), flush=True)
+        rows.append(killed(verb, bases[verb], at))
+        print(json.dumps(rows[-1]), flush=True)
         if args.json:
             args.json.parent.mkdir(parents=True, exist_ok=True)
             args.json.write_text(json.dumps({"seed": args.seed, "rows": rows}, indent=1) + "\n")
     bad = [row for row in rows if not row["ended"] or row["lost"] or row["wrong"] or row["left"]]
-    print(
-        f"{sum(row['killed'] for row in rows)} kills, {len(rows)} repeats, {len(bad)} of them not as if nothing had happened"
-    )
+    print(f"{sum(row['killed'] for row in rows)} kills in {len(rows)} runs; {len(bad)} ended in another state")
     sys.exit(bool(bad))
 
 
