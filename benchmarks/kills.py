@@ -109,7 +109,7 @@ def killed(verb: str, base: "Base", at: random.Random) -> dict[str, Any]:
         return row | {
             "lost": sorted(file for file, data in base.before.items() if after.get(file) != data),
             "wrong": sorted(file for file, data in base.whole.items() if found.get(file) != data),
-            "left": sorted(file for file in after if file.endswith(".tmp")),
+            "left": sorted(file for file in after if file.endswith((".tmp", ".unfinished"))),
             "said": "" if ended else said,
         }
 

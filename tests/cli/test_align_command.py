@@ -163,11 +163,11 @@ BAD = {
     ),
     "missing file": (["align", "a.safetensors", "d.safetensors", "--out", "new.safetensors", *MODEL], "d.safetensors"),
     "into its input": (
-        ["align", "a.safetensors", "b.safetensors", "--out", "b.safetensors", *MODEL],
+        ["align", "a.safetensors", "b.safetensors", "--out", "b.safetensors", "--overwrite", *MODEL],
         "replace its input",
     ),
     "into its input, tried": (
-        ["align", "a.safetensors", "b.safetensors", "--out", "b.safetensors", *MODEL, "--dry-run"],
+        ["align", "a.safetensors", "b.safetensors", "--out", "b.safetensors", "--overwrite", *MODEL, "--dry-run"],
         "replace its input",
     ),
     "no format": (["align", "a.safetensors", "b.safetensors", "--out", "new", *MODEL], "--out new.safetensors"),
@@ -203,7 +203,7 @@ def test_bad_input_ends_with_code_2_one_message_and_no_output(
 def test_a_full_folder_of_shards_is_not_overwritten(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_shards(folder / "sharded", load_file("b.safetensors"))
     shutil.copytree(folder / "sharded", folder / "there")
-    assert main(["align", "a.safetensors", "sharded", *MODEL, "--out", "there"]) == 2
+    assert main(["align", "a.safetensors", "sharded", *MODEL, "--out", "there", "--overwrite"]) == 2
     assert "--out there is there already" in capsys.readouterr().err
 
 
@@ -212,6 +212,6 @@ def test_a_shard_of_an_input_is_not_overwritten(folder: Path, capsys: pytest.Cap
     shard = folder / "sharded" / "model-00001-of-00002.safetensors"
     before = shard.read_bytes()
     for second in ("sharded", "sharded/model.safetensors.index.json"):
-        assert main(["align", "a.safetensors", second, *MODEL, "--out", str(shard)]) == 2
+        assert main(["align", "a.safetensors", second, *MODEL, "--out", str(shard), "--overwrite"]) == 2
         assert "the result would replace its input" in capsys.readouterr().err
     assert shard.read_bytes() == before

@@ -45,8 +45,8 @@ def folder(tmp_path):
     return tmp_path
 
 
-def apply(folder, network="net.safetensors", out="new.safetensors", run="run"):
-    return main(["apply", str(folder / run), str(folder / network), "--out", str(folder / out)])
+def apply(folder, network="net.safetensors", out="new.safetensors", run="run", more=()):
+    return main(["apply", str(folder / run), str(folder / network), "--out", str(folder / out), *more])
 
 
 def everything(folder):
@@ -173,7 +173,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_half_of_the_new_one(folder, caps
 
     save_network(folder / "net.safetensors")
     monkeypatch.setattr("os.fsync", full)
-    refused(folder, capsys, "No space left on device", "Nothing was half-written")
+    refused(folder, capsys, "No space left on device", "Nothing was half-written", more=("--overwrite",))
     assert (folder / "new.safetensors").read_bytes() == before
 
 

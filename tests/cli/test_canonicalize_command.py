@@ -165,7 +165,10 @@ BAD = {
     "no --out": (ONE, "--out"),
     "form": ((*ONE, "--out", "new.pt", "--scale", "l2"), "choose from"),
     "suffix": ((*ONE, "--out", "new.npy"), "should end in .safetensors, .pt, .pth"),
-    "itself": ((*ONE, "--out", "nets/a.safetensors"), "the result would replace its input nets/a.safetensors"),
+    "itself": (
+        (*ONE, "--overwrite", "--out", "nets/a.safetensors"),
+        "would replace its input nets/a.safetensors",
+    ),
     "folder into file": (("canonicalize", "nets", *MODEL, "--out", "new.pt"), "nets is a folder, so --out new.pt"),
     "element suffix": ((*ONE, "--out", "new.pt", "--element", "new.csv"), "Type e.g. new.safetensors"),
     "element over network": (

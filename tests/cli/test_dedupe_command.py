@@ -84,17 +84,17 @@ def test_a_second_run_reads_only_the_files_that_changed(folder: Path, monkeypatc
     monkeypatch.setattr(
         dedupe, "fingerprints", lambda params, spec: made.append(len(params["0.bias"])) or once(params, spec)
     )
-    assert main(COMMAND) == 0
+    assert main([*COMMAND, "--overwrite"]) == 0
     assert not made
     assert (folder / "groups.csv").read_bytes() == first
     save_file(networks(ws.parse(SPEC.format("sign")), 1, 9)[0], folder / "nets/e0.safetensors")
-    assert main(COMMAND) == 0
+    assert main([*COMMAND, "--overwrite"]) == 0
     assert made == [1]
     (folder / "spec.txt").write_text(SPEC.format("sign"))
-    assert main(COMMAND) == 0
+    assert main([*COMMAND, "--overwrite"]) == 0
     assert sum(made) == 1 + 8
     (folder / "groups.csv.cache").write_bytes(b"cut")
-    assert main(COMMAND) == 0
+    assert main([*COMMAND, "--overwrite"]) == 0
     assert sum(made) == 1 + 8 + 8
 
 

@@ -48,7 +48,7 @@ BAD = {
     "no zoo there": (["tiny", "--zoo", "nowhere"], "nowhere is not a zoo"),
     "another kind of zoo": (["tiny", "--zoo", "nets"], "holds networks of the kind mlp; tiny is about siren"),
     "too few networks": (["tiny", "--zoo", "inrs", "--networks", "5"], "5 are asked for. Ask for fewer: --networks 1"),
-    "one copy": (["tiny", "--zoo", "inrs", "--copies", "1"], "copies: Input should be greater than or equal to 2"),
+    "one copy": (["tiny", "--zoo", "inrs", "--copies", "1"], "--copies: needs a whole number from 2"),
     "a file": (["tiny", "--zoo", "inrs", "--out", "file"], "--out file is a file"),
     "another experiment": (["tiny", "--zoo", "inrs", "--out", "old"], "copies is 4 there, 3 here"),
 }

@@ -55,6 +55,7 @@ def test_a_killed_command_leaves_no_result_and_then_succeeds(
     assert not any((tmp_path / name).exists() for name in results)
     place = (tmp_path / results[0]).parent
     assert any(name.endswith(".tmp") for name in files_in(place))
+    assert any(name.endswith(".unfinished") for name in files_in(tmp_path))
     assert main(words) == 0
     assert all((tmp_path / name).exists() for name in results)
-    assert not any(name.endswith(".tmp") for name in files_in(place))
+    assert not any(name.endswith((".tmp", ".unfinished")) for name in (*files_in(place), *files_in(tmp_path)))

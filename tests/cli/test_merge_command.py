@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 import weightspace as ws
 from weightspace.cli import main
 
+LINEAR = ["--method", "linear"]
 MODEL = ["--model", "merged_nets:make", "--input", "4,3"]
 DIGITS = SPEC.replace("in[3]", "in[64]").replace("out[2]", "out[10]").replace("h0[5]", "h0[16]")
 
@@ -202,7 +203,10 @@ BAD_WORDS = {
         ["b.safetensors", "--out", "merged.safetensors", "--spec", "wrong.txt", *MODEL],
         "the spec does not hold for Sequential",
     ),
-    "replaces an input": (["b.safetensors", "--method", "linear", "--out", "b.safetensors"], "replace its input"),
+    "replaces an input": (
+        ["b.safetensors", *LINEAR, "--overwrite", "--out", "b.safetensors"],
+        "replace its input",
+    ),
     "weights of another number": (["b.safetensors", *OUT, "--weights", "1,2,3"], "--weights names 3 numbers for 2"),
     "weights in words": (["b.safetensors", *OUT, "--weights", "half"], "are no numbers"),
     "unknown method": (

@@ -119,3 +119,35 @@ def test_a_folder_of_anything_else_is_refused_and_left_as_it_was(
     resumes = _main.VERBS[case].resumes
     if resumes:
         refused([*FOLDERS[case], "--out", "there", "--overwrite"], "mine.pth", folder, capsys)
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_folder_of_copies_is_replaced_when_asked_and_only_that() -> None:
+    words = [*FOLDERS["perturb"], "--out", "copies", "--num"]
+    assert main([*words, "3"]) == 0
+    assert main([*words, "2"]) == 2
+    assert main([*words, "2", "--overwrite"]) == 0
+    assert len(list(Path("copies").glob("copy-*"))) == 2
+    Path("copies/mine.txt").write_text("mine")
+    assert main([*words, "1", "--overwrite"]) == 2
+    assert Path("copies/mine.txt").read_text() == "mine"
+
+
+def test_a_command_that_was_killed_knows_what_it_had_begun(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from weightspace.run import alignment
+
+    words = ["align", *PAIR, *SPEC_FILE, "--element", "new.safetensors", "--out", "new.pt"]
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(alignment, "save_element", killed)
+        patch.setattr(alignment, "remove", lambda _: None)
+        assert main(words) == 130
+    assert (folder / "new.pt").exists()
+    assert main([*words, "--seed", "1"]) == 2
+    assert main(words) == 0
+    assert (folder / "new.safetensors").exists()
+    assert not list(folder.glob(".*.unfinished"))
+    assert main(words) == 2

@@ -95,7 +95,7 @@ BAD = {
     "negative noise": (["a.safetensors", *MODEL, "--sigma=-1"], "needs a number from 0 to 1e+06, got '-1'"),
     "small scale": (["a.safetensors", *MODEL, "--max-scale", "0.5"], "needs a number from 1 to 1e+09, got '0.5'"),
     "both scales": (["a.safetensors", *MODEL, "--max-scale", "2", "--scale-std", "1"], "not allowed with"),
-    "folder in use": (["a.safetensors", *MODEL, "--out", "shards"], "holds files already. Name a new folder"),
+    "folder in use": (["a.safetensors", *MODEL, "--out", "shards"], "holds files already, e.g. "),
     "file as folder": (["a.safetensors", *MODEL, "--out", "x.pt"], "is the name of a file"),
     "missing file": (["b.safetensors", *MODEL], "b.safetensors does not exist"),
     "other architecture": (["other.safetensors", *MODEL], "other.safetensors: parameter"),

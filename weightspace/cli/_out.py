@@ -1,6 +1,12 @@
-"""What a verb may write over: nothing that is there already, unless ``--overwrite`` says so."""
+"""What a verb may write over: nothing that is there already, unless ``--overwrite`` says so, or it is its own.
+
+While a verb works, a mark beside its ``--out`` holds its words. One that is killed leaves the mark behind, by which the
+same command knows what it had begun to write; it then writes all of it again.
+"""
 
 import argparse
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .._errors import ConfigError
@@ -16,23 +22,53 @@ def add_overwrite(parser: argparse.ArgumentParser, *, resumes: bool) -> None:
         parser.add_argument("--overwrite", action="store_true", help=f"replace {what} (default: refuse)")
 
 
-def check_free(args: argparse.Namespace, names: tuple[str, ...]) -> None:
-    """Refuse a place that is taken, unless ``--overwrite`` is given and it is a file.
+@contextmanager
+def guarded(args: argparse.Namespace, names: tuple[str, ...], words: Sequence[str]) -> Iterator[None]:
+    """The places that these arguments name, if they are free.
+
+    Args:
+        args: Of the verb.
+        names: Arguments that name what it writes.
+        words: The command, by which it knows what it has begun.
 
     Raises:
         ConfigError: naming the option to change.
     """
+    out: Path | None = getattr(args, "out", None)
+    mark, said = None if out is None else out.with_name(f".{out.name}.unfinished"), "\n".join(words)
+    if not (mark is not None and _content(mark) == said):
+        _check_free(args, names)
+    if mark is None:
+        yield
+        return
+    with suppress(OSError):
+        mark.write_text(said)
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        mark.unlink(missing_ok=True)
+        raise
+    mark.unlink(missing_ok=True)
+
+
+def _content(mark: Path) -> str | None:
+    try:
+        return mark.read_text()
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _check_free(args: argparse.Namespace, names: tuple[str, ...]) -> None:
     for name in names:
         path: Path | None = getattr(args, name, None)
-        if path is None:
+        if path is None or args.overwrite:
             continue
+        way_on = f"Add --overwrite to replace what is in the way, or choose another --{name}."
         if path.is_dir():
-            held = next(iter(sorted(path.iterdir())), None)
-            if held is not None and not args.overwrite:
-                raise ConfigError(f"--{name} {path} holds files already, e.g. {held.name}. {_way_on(name)}")
-        elif (path.exists() or path.is_symlink()) and not args.overwrite:
-            raise ConfigError(f"--{name} {path} is there already. {_way_on(name)}")
-
-
-def _way_on(name: str) -> str:
-    return f"Add --overwrite to replace what is in the way, or choose another --{name}."
+            held = sorted(path.iterdir())
+            if held:
+                raise ConfigError(f"--{name} {path} holds files already, e.g. {held[0].name}. {way_on}")
+        elif path.exists() or path.is_symlink():
+            raise ConfigError(f"--{name} {path} is there already. {way_on}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Never, final
 
 from .._errors import ConfigError
-from ._out import WRITTEN, add_overwrite, check_free
+from ._out import WRITTEN, add_overwrite, guarded
 
 
 @final
@@ -55,9 +55,11 @@ class Verb:
                 f"'weightspace {self.name}' does not know {strange[0]!r}.{suggest(strange[0], _options(parser))} "
                 f"Type: {parser.prog} --help"
             )
-        if not self.resumes:
-            check_free(known, self.writes)
-        self.run(known, unknown)
+        if self.resumes:
+            self.run(known, unknown)
+            return
+        with guarded(known, self.writes, [self.name, *words]):
+            self.run(known, unknown)
 
 
 def suggest(word: str, known: Iterable[str], *, likeness: float = 0.5) -> str:

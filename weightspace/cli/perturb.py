@@ -62,6 +62,7 @@ def _run(args: argparse.Namespace, _: list[str]) -> None:
             seed=args.seed,
             scale_std=args.scale_std,
             max_scale=args.max_scale,
+            overwrite=args.overwrite,
             progress=show,
         )
     say(f"architecture: {source.spec}")

@@ -99,6 +99,7 @@ def perturb_files(
     seed: int = 0,
     scale_std: float = SCALE_STD,
     max_scale: float | None = None,
+    overwrite: bool = False,
     progress: Progress | None = None,
 ) -> float | None:
     """A folder of copies, ``copy-0000`` and on, and of their elements; all of it is written, or nothing.
@@ -115,6 +116,7 @@ def perturb_files(
         seed: Of elements and noise.
         scale_std: Of the logarithm of positive scales.
         max_scale: Log-uniform scales instead.
+        overwrite: Replace a folder of copies.
         progress: Called with copies done, copies in all, and a message.
 
     Returns:
@@ -124,8 +126,10 @@ def perturb_files(
         ConfigError: if the folder is not empty or cannot be written, or a number is out of range.
         SpecMismatch: if the outputs of a copy differ by more than rounding: the spec is wrong for the module.
     """
-    if out.is_file() or (out.is_dir() and any(out.iterdir())) or out.suffix in WRITTEN:
-        what = "holds files already" if out.is_dir() else "is the name of a file"
+    overwrite = overwrite and (out / ABOUT).is_file()
+    strange = [path.name for path in out.iterdir() if not (overwrite and _ours(path))] if out.is_dir() else []
+    if out.is_file() or strange or out.suffix in WRITTEN:
+        what = f"holds {strange[0]}, no copy of an earlier command" if out.is_dir() else "is the name of a file"
         raise ConfigError(f"--out {out} {what}. Name a new folder, e.g. --out {out.stem}-copies")
     spec, worst = source.spec, None
     elements = orbit_elements(spec, kind, num=num, seed=seed, scale_std=scale_std, max_scale=max_scale)
@@ -145,7 +149,13 @@ def perturb_files(
         settings = {"network": source.name, "kind": kind, "num": num, "sigma": sigma, "seed": seed}
         scales = {"scale_std": scale_std} if max_scale is None else {"max_scale": max_scale}
         atomic.write_json(folder / ABOUT, settings | scales | {"environment": environment()})
+        if out.is_dir():
+            atomic.remove(out)
     return worst
+
+
+def _ours(path: Path) -> bool:
+    return path.name in (ELEMENTS, ABOUT) or path.name.startswith("copy-")
 
 
 def _proven(source: Source, element: Element, worst: float | None) -> float | None:

@@ -59,12 +59,11 @@ def unfinished(config: AnyZooConfig, folder: Path) -> int | None:
     None if the folder holds a zoo of another configuration, a finished one or a damaged one: repairing replaces
     files, which is for the user to decide.
     """
-    if not (folder / MANIFEST).is_file():
+    try:
         # A zoo gets its manifest first: files without one are somebody else's, or a zoo that has lost it.
         check_same(config, folder)
-        return config.num
-    try:
-        check_same(config, folder)
+        if not (folder / MANIFEST).is_file():
+            return config.num
         manifest = read_manifest(folder)
         (arch,) = manifest["architectures"]
         intact = all(is_intact(folder, arch, name) for name in shard_names(folder))
