@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 import weightspace as ws
 from weightspace.alignment import greedy_soup, match_activations, merge
 from weightspace.alignment._feature_universe import _matched, feature_universe
-from weightspace.alignment._features import Features
-from weightspace.gauge.match import assign
+from weightspace.alignment._features import Family, Features
+from weightspace.gauge.match import assign, families
 
 from .trained_pairs import blobs, case, largest_gap, orbit, trained, unrelated
 
@@ -68,17 +68,24 @@ def test_two_networks_are_matched_as_by_match_activations():
     assert len(found.totals) > 1
 
 
+def _alone(size: int):
+    """A family of one space."""
+    spec = ws.parse(f"in[1] fixed\nh[{size}]\nout[1] fixed\n\nw h in~\nv out h~\n")
+    return families(spec)[0], spec
+
+
 @given(size=st.integers(1, 5), num=st.integers(1, 4), signs=st.booleans(), seed=st.integers(0, 2**31))
 def test_no_network_alone_can_be_matched_better_and_the_total_is_the_distance_to_the_mean(size, num, signs, seed):
     generator = torch.Generator().manual_seed(seed)
     seen = torch.randn(num, 40, size, generator=generator, dtype=torch.float64)
     seen = (seen - seen.mean(1, keepdim=True)) / seen.std(1, correction=0, keepdim=True)
     pairs = {(i, j): seen[i].T @ seen[j] / 40 for i in range(num) for j in range(i + 1, num)}
-    found = Features(pairs, torch.ones(num, size, dtype=torch.float64))
-    orders, flips, _, totals = _matched(found, num, use_signs=signs)
-    placed = torch.stack([seen[k][:, orders[k]] * flips[k] for k in range(num)])
-    assert totals[-1] == pytest.approx(float((placed - placed.mean(0)).square().sum()) / 40, abs=1e-9)
-    assert signs or bool((flips == 1).all())
+    space, spec = _alone(size)
+    together = Features(pairs, torch.ones(num, size, dtype=torch.float64))
+    found = _matched(space, {"h": Family(together, "h" if signs else None, {})}, spec, num)
+    placed = torch.stack([seen[k][:, found.orders["h"][k]] * found.signs["h"][k] for k in range(num)])
+    assert found.totals[-1] == pytest.approx(float((placed - placed.mean(0)).square().sum()) / 40, abs=1e-9)
+    assert signs or bool((found.signs["h"] == 1).all())
     for k in range(num):
         others = placed.sum(0) - placed[k]
         products = others.T @ seen[k] / 40

@@ -6,12 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from .._errors import SpecMismatch
-from ..gauge import Element
+from ..gauge import Element, compose, inverse
 from ..gauge.index import arrange
-from ..gauge.match import assign, balance
+from ..gauge.match import balance
 from ..spec import SymmetrySpec
 from ._batches import Inputs
-from ._features import balanced_sizes, features, gains, scale_between
+from ._features import balanced_sizes, blocks, cheapest, features, scale_between
+from ._gains import set_upright, without_gain_signs
 from ._stacks import stacked
 
 
@@ -28,10 +29,11 @@ def match_activations(
     respect to both, along one random direction of the outputs for each input: by what they see and by what follows
     from it. For every order of neurons, correlations over inputs and places are averaged over all layers where the
     neurons are made or read, residual streams included, and neurons are assigned to the largest sum (of magnitudes
-    where signs are free, with the sign of the correlation; before a normalization the sign is that of its gain).
+    where signs are free, with the sign of the correlation). Heads are assigned as blocks, each pair at its best inner
+    assignment. Where a normalization has gains, their signs are those of the neurons: no gain is set against another.
     Positive scales are those of the balanced gauge; around normalizations, the ratio of standard deviations. Orders are
     matched one by one, so nothing is iterated. Neurons that no linear or convolutional layer makes or reads by
-    themselves (joined with others, inside heads) stay where they are. No labels and no loss are needed.
+    themselves (joined with others) stay where they are. No labels and no loss are needed.
 
     Args:
         a: Parameters of the network to match to.
@@ -50,23 +52,27 @@ def match_activations(
     for which, params in (("first", a), ("second", b)):
         if spec.check(params) is not None:
             raise SpecMismatch(f"the {which} argument stacks several networks. Match them one by one.")
+    whole = spec
+    (a, to_a), (b, to_b) = (set_upright(params, whole) for params in (a, b))
+    spec = without_gain_signs(whole)
     settled = balanced_sizes(spec)
-    gain = [gains(params, spec) for params in (a, b)]
     gauges = [balance(stacked(params, spec, single=True), spec)[1].scale for params in (a, b)] if settled else []
     keys = {space.name: torch.arange(space.size).double().unsqueeze(0) for space in spec.free}
     scale = {space.name: torch.ones(space.size, dtype=torch.float64) for space in spec.free}
-    for root, family in features([a, b], spec, module, inputs).items():
-        correlation = family.together.between(0, 1)
-        order = assign(-(correlation.abs() if family.signed else correlation))
-        keys[root] = order.argsort().double().unsqueeze(0)
-        for name, own in family.own.items():
-            signs = correlation if name == family.signed else own.between(0, 1)
-            chosen = signs.gather(-1, order.unsqueeze(-1))[..., 0]
-            if name in gain[0]:
-                chosen = gain[0][name] * gain[1][name][order]
-            here, there = own.deviation
-            scale[name] = scale_between(here, there[order], chosen, spec.space[name], settled)
-            if name in settled:
-                left, right = (gauge[name][0].abs() for gauge in gauges)
-                scale[name] *= right[order] / left
-    return Element({name: perm[0] for name, perm in arrange(spec, keys, 1).items()}, scale)
+    for block, seen in blocks(spec, features([a, b], spec, module, inputs)):
+        correlation = {root: family.together.between(0, 1) for root, family in seen.items()}
+        agreement = {root: value.abs() if seen[root].signed else value for root, value in correlation.items()}
+        orders = cheapest(block, agreement, spec)
+        keys |= {root: order.argsort().double().unsqueeze(0) for root, order in orders.items()}
+        for root, family in seen.items():
+            order = orders[root]
+            for name, own in family.own.items():
+                signs = correlation[root] if name == family.signed else own.between(0, 1)
+                here, there = own.deviation
+                chosen = signs.gather(-1, order.unsqueeze(-1))[..., 0]
+                scale[name] = scale_between(here, there[order], chosen, spec.space[name], settled)
+                if name in settled:
+                    left, right = (gauge[name][0].abs() for gauge in gauges)
+                    scale[name] *= right[order] / left
+    found = Element({name: perm[0] for name, perm in arrange(spec, keys, 1).items()}, scale)
+    return compose(inverse(to_a), compose(found, to_b))

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from .._errors import ConfigError, SpecMismatch
 from .._types import Params
 from ..gauge import Element, act, compose, inverse, same_function
-from ..gauge.match import Progress, balance, best_start, problem
+from ..gauge.match import Progress, balance, problem
 from ..spec import SymmetrySpec
+from ._gains import nearest_match
 from ._stacks import same_number, stacked
 
 LIMITS = {torch.float64: 1e-9, torch.float32: 1e-4}
@@ -72,6 +73,9 @@ def align(
     it descends from all of these and from random ones, and keeps the nearest end. With stacked networks the pairs are
     matched side by side.
 
+    Where the nearest element would set gains of a normalization against each other, the nearest that leaves their signs
+    alone is taken: the mean of a gain and its negative is 0.
+
     The step is exact for permutations with signs, and with positive scales where a space has one scale that fan-in
     and fan-out share; scales around normalizations stay as the balanced gauge has them. Variances do not count in the
     distance. As a whole the problem is NP-hard: the element found is a local optimum.
@@ -100,7 +104,7 @@ def align(
     left, to_left = balance(stacked(a, spec, single), spec)
     right, to_right = balance(stacked(b, spec, single), spec)
     task = problem(left, right, spec)
-    element, nearest, began = best_start(task, restarts, seed, progress)
+    element, nearest, began = nearest_match(task, restarts, seed, progress)
     size = task.size.sqrt().where(task.size > 0, 1.0)
     began = {name: value.sqrt() / size for name, value in began.items()}
     nearest = nearest.sqrt() / size

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import final
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -139,14 +139,14 @@ def between(a: Mapping[str, Tensor], b: Mapping[str, Tensor], t: float) -> Param
 
 
 def classification(
-    module: nn.Module, inputs: Float[Tensor, "p ..."], labels: Int[Tensor, " p"], *, chunk: int = 2000
+    module: nn.Module, inputs: Shaped[Tensor, "p ..."], labels: Int[Tensor, "p ..."], *, chunk: int = 2000
 ) -> Evaluate:
     """What measures mean cross-entropy in nats, and accuracy, of a classifier's parameters on fixed data.
 
     Args:
-        module: The architecture, run in eval mode and left as it was.
+        module: The architecture, run in eval mode and left as it was; classes along the last axis of what it returns.
         inputs: One sample each.
-        labels: Their classes.
+        labels: Their classes; of a language model one at each place, the next token.
         chunk: Samples run at once.
     """
 
@@ -158,12 +158,12 @@ def classification(
             with torch.no_grad():
                 for x, y in zip(inputs.split(chunk), labels.split(chunk), strict=True):
                     logits = functional_call(module, params, (x,), tie_weights=False)
-                    loss += float(nn.functional.cross_entropy(logits, y, reduction="sum"))
+                    loss += float(nn.functional.cross_entropy(logits.flatten(0, -2), y.flatten(), reduction="sum"))
                     right += int((logits.argmax(-1) == y).sum())
         finally:
             for part, mode in modes.items():
                 part.training = mode
-        return loss / len(labels), right / len(labels)
+        return loss / labels.numel(), right / labels.numel()
 
     return evaluate
 

@@ -4,16 +4,17 @@ A neuron is known by two things: when it is active, and what follows when it is.
 outputs; one random direction of the outputs for each input, the same for all networks, is a sample of it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from .._errors import SpecError
-from ..gauge.match import Progress, families, with_inside
+from ..gauge.match import Family as Block
+from ..gauge.match import Progress, element_of, families, with_inside
 from ..spec import NeuronSpace, SymmetrySpec
 from ._batches import Inputs, check_batches
 from ._sites import Site, recorded, sites
@@ -65,12 +66,12 @@ def features(
 ) -> dict[str, Family]:
     """Features by the space that holds the order.
 
-    Seen are the outputs of linear and convolutional layers and of normalizations, and the inputs of linear and
-    convolutional layers. What a normalization takes in says nothing about order: it may turn the sign.
+    Seen are the outputs of linear and convolutional layers and of batch normalization, and the inputs of linear and
+    convolutional layers. Where signs are free at some sites of an order only, those sites are left out.
 
     Args:
         networks: Parameters of each network.
-        spec: The symmetry of all.
+        spec: The symmetry of all, without signs that gains settle.
         module: Their architecture; run in eval mode, left as it was.
         inputs: Batches.
         progress: Called with batches seen, and one more than their number: matching comes after.
@@ -100,9 +101,9 @@ def features(
     found = {}
     for root in dict.fromkeys(spec.root(site.space) for site in places):
         here = [site for site in places if spec.root(site.space) == root]
-        first = {site.space: site for site in reversed(sorted(here, key=lambda site: site.rank))}
+        first = {site.space: site for site in reversed(sorted(here, key=lambda site: site.rank)) if site.scaled}
         own = {space: values[site].features() for space, site in first.items()}
-        plain = [site for site in here if not signed(spec.space[site.space])]
+        plain = [site for site in here if not (site.scaled and signed(spec.space[site.space]))]
         # Signs of different spaces are different unknowns: one space alone then, the one seen most often.
         names = [site.space for site in here]
         turned = None if plain else max(names, key=names.count)
@@ -110,6 +111,24 @@ def features(
         parts = [values[site].features() for site in chosen] + [slopes[site].features(center=False) for site in chosen]
         found[root] = Family(_joined(parts), turned, own)
     return found
+
+
+def cheapest(
+    block: Block, agreement: Mapping[str, Float[Tensor, "_n _n"]], spec: SymmetrySpec
+) -> dict[str, Int[Tensor, " _n"]]:
+    """By space the order in which neurons agree most, summed over a family and those inside its neurons."""
+    names = [each.space for each in with_inside(block)]
+    costs = {name: -agreement[name].unsqueeze(0) if name in agreement else None for name in names}
+    step = element_of(block, costs, {}, spec, 1)
+    return {name: step.perm[name][0] for name in names}
+
+
+def blocks(spec: SymmetrySpec, found: Mapping[str, Family]) -> Iterator[tuple[Block, dict[str, Family]]]:
+    """What is put in order together, heads with the neurons inside them, and its features by space."""
+    for block in families(spec):
+        seen = {each.space: found[each.space] for each in with_inside(block) if each.space in found}
+        if seen and block.ordered:
+            yield block, seen
 
 
 def has_features(spec: SymmetrySpec, module: nn.Module) -> bool:
@@ -135,25 +154,6 @@ def balanced_sizes(spec: SymmetrySpec) -> frozenset[str]:
     )
 
 
-def gains(params: Mapping[str, Tensor], spec: SymmetrySpec) -> dict[str, Float[Tensor, " n"]]:
-    """By space whose neurons a normalization follows, the gain there: its sign is that of the space.
-
-    What goes into a normalization may correlate either way between networks; it is the gain that says which, and a
-    mean of gains of different signs would silence the neuron.
-    """
-    return {
-        carrier.parity[0]: carrier.rows(params[carrier.param].double().unsqueeze(0)).flatten()
-        for family in families(spec)
-        for each in with_inside(family)
-        for carrier in each.carriers
-        # A vector that the space's sign multiplies and its size does not.
-        if len(carrier.parity) == 1
-        and carrier.parity[0] not in dict(carrier.powers)
-        and spec.space[carrier.parity[0]].scale == "nonzero"
-        and carrier.index.shape[1] == params[carrier.param].ndim == 1
-    }
-
-
 def scale_between(
     here: Float[Tensor, " n"],
     there: Float[Tensor, " n"],
@@ -163,7 +163,7 @@ def scale_between(
 ) -> Float[Tensor, " n"]:
     """What multiplies matched neurons of networks in the balanced gauge, given deviations and what says the sign.
 
-    The sign of the agreement (a correlation, or a product of gains) where signs are free. The ratio of the deviations
+    The sign of the agreement (a correlation) where signs are free. The ratio of the deviations
     where sizes are, but for those that the gauge has settled: matched neurons do nearly the same, not the same, and how
     much they do is no gauge.
     """

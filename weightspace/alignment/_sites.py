@@ -26,6 +26,7 @@ class Site:
     Attributes:
         layer: Name of the module.
         space: Whose neurons they are.
+        scaled: Whether the space's scale multiplies them; it does not reach residual streams before a normalization.
         output: Whether they are what the layer puts out, or else what it takes in.
         dim: Dimension of the neurons, from the end.
         repeat: Consecutive entries of each neuron.
@@ -34,6 +35,7 @@ class Site:
 
     layer: str
     space: str
+    scaled: bool
     output: bool
     dim: int
     repeat: int
@@ -46,29 +48,28 @@ class Site:
 
 
 def sites(spec: SymmetrySpec, module: nn.Module) -> Iterator[Site]:
-    """Where the neurons of free spaces with a permutation of their own are outputs or inputs of a layer."""
+    """Where neurons of free spaces with a permutation of their own, alone or in blocks, go in or out of a layer."""
     dims = {nn.Linear: -1, nn.Conv1d: -2, nn.Conv2d: -3, nn.Conv3d: -4}
     for name, layer in module.named_modules():
         prefix = f"{name}." if name else ""
         dim = next((dim for kind, dim in dims.items() if isinstance(layer, kind)), None)
         if dim is not None and prefix + "weight" in spec.axes:
             out, into = (_neurons(spec, axis) for axis in spec.axes[prefix + "weight"][:2])
-            if out is not None and out[1] == 1:
-                yield Site(name, out[0], True, dim, 1, 0)
+            if out is not None and out.repeat == 1:
+                yield Site(name, str(out.space), out.power != 0, True, dim, 1, 0)
             if into is not None:
-                yield Site(name, into[0], False, dim, into[1], 2)
+                yield Site(name, str(into.space), into.power != 0, False, dim, into.repeat, 2)
         elif isinstance(layer, _NormBase) and prefix + "bias" in spec.axes:
             out = _neurons(spec, spec.axes[prefix + "bias"][0])
-            if out is not None and out[1] == 1:
-                yield Site(name, out[0], True, 1, 1, 1)
+            if out is not None and out.repeat == 1:
+                yield Site(name, str(out.space), out.power != 0, True, 1, 1, 1)
 
 
-def _neurons(spec: SymmetrySpec, axis: object) -> tuple[str, int] | None:
-    """The space of an axis and the entries of each neuron, if that space has a permutation of its own."""
+def _neurons(spec: SymmetrySpec, axis: object) -> Axis | None:
+    """The axis, if its space has a permutation of its own."""
     if not isinstance(axis, Axis) or not axis.plain or axis.space is None:
         return None
-    space = spec.space[spec.root(axis.space)]
-    return (axis.space, axis.repeat) if has_own_order(space) and space.within is None else None
+    return axis if has_own_order(spec.space[spec.root(axis.space)]) else None
 
 
 Seen = dict[Site, Float[Tensor, "p n"]]

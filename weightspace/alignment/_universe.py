@@ -17,6 +17,7 @@ from .._types import Params
 from ..gauge import Element, act, compose, identity, inverse, stack
 from ..gauge.match import Problem, Progress, balance, best_start, descend, distance, problem
 from ..spec import SymmetrySpec
+from ._gains import opposed, set_upright, without_gain_signs
 from ._stacks import wide
 from ._subgroups import without_scales
 from ._whole import check_whole
@@ -61,7 +62,8 @@ def universe(
     All are balanced and aligned pair by pair; the network with the smallest summed distance to the others is the first
     reference. Then one network after the other is matched to the mean of the others, until the total distance stops
     falling. The reference keeps the sizes of its scales (order and signs may change): if all moved, they could run
-    off together to where distances are small because weights are.
+    off together to where distances are small because weights are. Where this sets gains of a normalization against each
+    other, all is done once more with their signs left alone.
 
     Args:
         networks: Parameters of each network, at least one.
@@ -75,6 +77,24 @@ def universe(
             weights that are whole numbers.
     """
     check_networks(networks, spec)
+    words = {"restarts": restarts, "seed": seed, "progress": progress}
+    found = _nearest(networks, spec, **words)
+    first = {name: value[:1].expand_as(value) for name, value in found.placed.items()}
+    if not bool(opposed(first, found.placed, spec).any()):
+        return found
+    upright = [set_upright(params, spec) for params in networks]
+    found = _nearest([params for params, _ in upright], without_gain_signs(spec), **words)
+    return replace(found, elements=compose(found.elements, Element.stack([element for _, element in upright])))
+
+
+def _nearest(
+    networks: Sequence[Mapping[str, Tensor]],
+    spec: SymmetrySpec,
+    *,
+    restarts: int,
+    seed: int,
+    progress: Progress | None,
+) -> Universe:
     balanced, to_balanced = balance(stack([wide(params, spec) for params in networks]), spec)
     between, far = _pairs(balanced, spec, restarts, seed, progress)
     reference = int(far.sum(1).argmin())

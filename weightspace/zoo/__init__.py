@@ -4,6 +4,7 @@ from ._any_config import AnyZooConfig as AnyZooConfig
 from ._config import ZooConfig as ZooConfig
 from ._convnets import CNN as CNN
 from ._convnets import CNNTarget as CNNTarget
+from ._convnets import ResidualBlock as ResidualBlock
 from ._convnets import ResNet as ResNet
 from ._convnets import ResNetTarget as ResNetTarget
 from ._evaluate import Evaluation as Evaluation

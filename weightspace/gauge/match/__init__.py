@@ -23,5 +23,6 @@ from ._starts import best_start as best_start
 from ._starts import starts as starts
 from ._step import best_signs as best_signs
 from ._step import changes as changes
+from ._step import element_of as element_of
 from ._step import match_family as match_family
 from ._step import move as move
