@@ -50,7 +50,7 @@ def match_activations(
     activations of one layer. Derivatives, all sites of an order together, signs and scales are ours (`docs/align.md`).
     """
     for which, params in (("first", a), ("second", b)):
-        if spec.check(params) is not None:
+        if spec.check_values(params) is not None:
             raise SpecMismatch(f"the {which} argument stacks several networks. Match them one by one.")
     whole = spec
     (a, to_a), (b, to_b) = (set_upright(params, whole) for params in (a, b))

@@ -104,7 +104,7 @@ def repair(
         raise ConfigError("there is no endpoint to take statistics from. Give the networks that were merged.")
     share = shares(weights, len(endpoints)).tolist()
     for what in (params, *endpoints):
-        if spec.check(what) is not None:
+        if spec.check_values(what) is not None:
             raise SpecMismatch("statistics are repaired for one network at a time, not for a stack. Take one of them.")
     probe = copy.deepcopy(module).eval()
     sites = _sites(probe, params, spec, batches)

@@ -59,7 +59,7 @@ def perturb(
     """
     if num < 1:
         raise ConfigError(f"{num} copies are asked for; ask for at least one.")
-    stacked = spec.check(params)
+    stacked = spec.check_values(params)
     lead = 1 if stacked is None else stacked
     elements = orbit_elements(spec, kind, num=lead * num, seed=seed, scale_std=scale_std, max_scale=max_scale)
     if stacked is not None:

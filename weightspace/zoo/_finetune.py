@@ -96,7 +96,7 @@ def finetune_path(
     Raises:
         SpecMismatch: if the parameters do not fit the spec.
     """
-    spec.check(params)
+    spec.check_values(params)
     shapes = {name: spec.shape(name) for name in spec.axes}
     start = pack({name: params[name].detach() for name in shapes})
     numbers = list(range(len(start))) if ids is None else list(ids)

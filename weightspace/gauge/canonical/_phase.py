@@ -41,7 +41,7 @@ def phase(
     """
     if not (omega0 > 0 and math.isfinite(omega0)):
         raise ConfigError(f"omega0 is {omega0}; a frequency is a positive number. The usual one is omega0=30.0.")
-    lead = int(spec.check(params) is not None)
+    lead = int(spec.check_values(params) is not None)
     sines = [space.name for space in spec.free if space.scale == "sign"]
     if not sines:
         raise SpecError(
