@@ -1,5 +1,7 @@
 """``derive`` proves what it returns, and layers of one's own are read by a rule."""
 
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -7,6 +9,7 @@ from torch import Tensor, nn
 
 import weightspace as ws
 from weightspace import spec as spec_layer
+from weightspace.files.elements import load_element, save_element
 from weightspace.spec import parse, scale_group
 
 
@@ -62,6 +65,76 @@ def test_a_rule_that_is_wrong_is_noticed_on_the_network() -> None:
 def test_rules_that_cannot_be_used_are_refused(rules: dict[type[nn.Module], str], message: str) -> None:
     with pytest.raises(ws.SpecError, match=message):
         ws.derive(nn.Sequential(nn.Linear(3, 5), nn.Conv2d(5, 2, 1)), torch.randn(4, 3), rules=rules)
+
+
+MADE = ("read off the graph with verify=False", "read off the graph", "")
+
+
+def test_a_spec_says_whether_it_was_tried_and_equals_the_one_that_was() -> None:
+    net, x = nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 2)), torch.randn(4, 3)
+    specs = [ws.derive(net, x, verify=False), spec_layer.derive(net, x), ws.derive(net, x)]
+    assert tuple(spec.unproven for spec in specs) == MADE
+    assert len(set(specs)) == 1  # one symmetry, one hash
+    for spec in specs:
+        again = parse(ws.to_text(spec))
+        assert (again, again.unproven, ws.to_text(again)) == (spec, spec.unproven, ws.to_text(spec))
+        said = f"# not proven: {spec.unproven}\n" if spec.unproven else ""
+        assert ws.to_text(spec) == said + ws.to_text(specs[-1])
+        assert ("not proven" in str(spec)) == ("not proven" in repr(spec)) == bool(spec.unproven)
+    assert ws.derive(nn.Linear(3, 2), x, verify=False).unproven == ""  # nothing acts, so there is nothing to prove
+
+
+def test_elements_carry_that_their_spec_was_never_tried(tmp_path: Path) -> None:
+    net, x = nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 2)), torch.randn(4, 3)
+    spec = ws.derive(net, x, verify=False)
+    save_element(tmp_path / "g.safetensors", ws.sample(spec, seed=0), spec)
+    assert load_element(tmp_path / "g.safetensors")[1].unproven == spec.unproven
+
+
+class Buffers(nn.Module):
+    """Tables, masks and positions that are no parameters, some of them not in the state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.first, self.last = nn.Embedding(4, 5), nn.Linear(5, 6), nn.Linear(6, 2)
+        self.register_buffer("places", torch.arange(3), persistent=False)
+        self.register_buffer("mask", torch.ones(3, 3, dtype=torch.bool).tril())
+        self.register_buffer("gains", torch.rand(3, 1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = torch.relu(self.first(x + self.table(self.places)) * self.gains)
+        return self.last(torch.where(self.mask, 1.0, 0.0).to(h.dtype) @ h)
+
+
+def test_on_meta_random_stand_ins_are_tried() -> None:
+    net, x = Buffers(), torch.randn(2, 3, 5)
+    spec = ws.derive(net.to("meta"), x)
+    assert spec.unproven == ""
+    assert ws.derive(net, x.to("meta")) == spec == ws.derive(Buffers(), x.to("meta"))
+    assert all(value.is_meta for value in (*net.parameters(), *net.buffers()))
+    wrong = nn.Sequential(nn.Linear(3, 5), Places(), nn.Linear(5, 2)).to("meta")
+    with pytest.raises(ws.SpecError, match="changes its outputs"):
+        ws.derive(wrong, torch.randn(4, 3), rules={Places: "h"})
+
+
+class Captured(nn.Linear):
+    """Multiplies by a tensor that is neither parameter nor buffer."""
+
+    def __init__(self) -> None:
+        super().__init__(3, 5)
+        self.gain = torch.ones(5, device="meta")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * self.gain
+
+
+def test_what_cannot_be_tried_on_meta_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = nn.Sequential(Captured(), nn.ReLU(), nn.Linear(5, 2)).to("meta")
+    spec = ws.derive(net, torch.randn(4, 3))
+    assert spec.unproven.startswith("read on meta, and forward fails on random stand-ins with ")
+    monkeypatch.setattr("weightspace.gauge._derive.LIMIT", 31)
+    net = nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 2)).to("meta")
+    assert ws.derive(net, torch.randn(4, 3)).unproven == "read on meta, and 32 numbers are more than the 3e+01 tried"
 
 
 def test_zero_and_equal_parameters_do_not_hide_an_error() -> None:

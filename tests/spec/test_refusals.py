@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
-from traced_networks import Dense, Image, Middle, assert_preserved, noise
+from traced_networks import Dense, Image, Middle, assert_preserved, noise, spaces
 
 import weightspace as ws
 from weightspace.spec import derive
@@ -268,7 +268,7 @@ def test_pinning_leaves_the_other_spaces_free() -> None:
     ):
         derive(net, noise(4, 3))
     spec = derive(net, noise(4, 3), on_unknown="pin")
-    assert str(spec) == "in[3] | h0[4] S4 x sign | h1[5] | in1[5] | h2[6] S6 x positive | out[2]"
+    assert spaces(spec) == "in[3] | h0[4] S4 x sign | h1[5] | in1[5] | h2[6] S6 x positive | out[2]"
     assert_preserved(net, spec, noise(4, 3))
 
 

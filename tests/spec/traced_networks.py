@@ -65,3 +65,8 @@ def change(net: nn.Module, spec: SymmetrySpec, example: Tensor | tuple[Tensor, .
 
 def assert_preserved(net: nn.Module, spec: SymmetrySpec, example: Tensor | tuple[Tensor, ...]) -> None:
     assert change(net, spec, example) <= 1e-12
+
+
+def spaces(spec: SymmetrySpec) -> str:
+    """The spaces of a spec in one line."""
+    return " | ".join(map(str, spec.spaces))

@@ -137,8 +137,7 @@ def _networks() -> "Iterator[tuple[str, nn.Module, tuple[int, ...], int]]":
 def _network_row(name: str, net: "nn.Module", shape: tuple[int, ...], text: int) -> _Row:
     import torch
 
-    from ..gauge import dimension, scaling_rank
-    from ..spec import derive
+    from ..gauge import derive, dimension, scaling_rank
 
     example = torch.zeros(shape)
     found = dimension(derive(net, example))

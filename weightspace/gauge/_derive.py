@@ -1,6 +1,7 @@
 """``derive`` with a proof: the symmetry that was found is tried on the network before it is returned."""
 
 import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -11,6 +12,7 @@ from ..spec import Rules, SymmetrySpec
 from ..spec import derive as derive_unverified
 from ._act import act
 from ._element import sample
+from ._on_meta import LIMIT, materialized, size, stand_in
 from ._verify import same_function
 
 if TYPE_CHECKING:
@@ -40,28 +42,47 @@ def derive(
     an error: zero biases, equal gains), and the outputs must stay.
 
     Args:
-        module: The network, on any device; left as it was. On ``meta`` there is nothing to try, so nothing is.
+        module: The network, on any device; left as it was. On ``meta`` random stand-ins for its parameters and
+            buffers are tried, up to 2e8 numbers.
         example: Its input, or a tuple of its inputs; only shapes and types matter, and integers are used as
             they are.
         on_unknown: ``"refuse"`` or ``"pin"``: see :func:`weightspace.spec.derive`.
         rules: How layers of your own move, by type: ``{MyLayer: "out in~"}`` or ``{MyLayer: "h"}``.
         verify: Whether to try the symmetry. Two forward passes for each of two elements.
 
+    Returns:
+        The spec. If it was not tried, it says so: :attr:`weightspace.spec.SymmetrySpec.unproven` and the first line
+        of its text.
+
     Raises:
         SpecError: naming operation, place and the way on, if a part cannot be read; if the outputs change.
     """
     spec = derive_unverified(module, example, on_unknown=on_unknown, rules=rules)
     args = example if isinstance(example, tuple) else (example,)
-    state = module.state_dict()
-    if verify and spec.free and not any(value.is_meta for value in (*state.values(), *args)):
+    if not spec.free:
+        return replace(spec, unproven="")
+    if not verify:
+        return replace(spec, unproven="read off the graph with verify=False")
+    if any(value.is_meta for value in (*module.parameters(), *module.buffers(), *args)):
+        if (num := size(module)) > LIMIT:
+            return replace(spec, unproven=f"read on meta, and {num:.2g} numbers are more than the {LIMIT:.0e} tried")
+        try:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)
+                module, args = materialized(module), tuple(map(stand_in, args))
+            gap, limit = _gap(module, spec, args)
+        except Exception as error:  # whatever forward raises on numbers that mean nothing to it
+            kind = type(error).__name__
+            return replace(spec, unproven=f"read on meta, and forward fails on random stand-ins with {kind}")
+    else:
         gap, limit = _gap(module, spec, args)
-        if not gap <= limit:
-            raise SpecError(
-                f"the symmetry read off {type(module).__name__} changes its outputs by {gap:.2g} of their size, so "
-                "this network does something that was read wrongly. Please report it; until then leave the part out: "
-                "derive a smaller network, or write the spec by hand and type ws.parse(text)."
-            )
-    return spec
+    if not gap <= limit:
+        raise SpecError(
+            f"the symmetry read off {type(module).__name__} changes its outputs by {gap:.2g} of their size, so "
+            "this network does something that was read wrongly. Please report it; until then leave the part out: "
+            "derive a smaller network, or write the spec by hand and type ws.parse(text)."
+        )
+    return replace(spec, unproven="")
 
 
 def _gap(module: nn.Module, spec: SymmetrySpec, args: tuple[Tensor, ...]) -> tuple[float, float]:

@@ -13,7 +13,8 @@ from .._errors import ConfigError, SpecMismatch
 from ..files.checkpoint import ACTIVATION, open_checkpoint
 from ..files.folder import find_networks
 from ..files.results import digest
-from ..spec import SymmetrySpec, derive
+from ..gauge import derive
+from ..spec import SymmetrySpec
 from ..zoo import MLP, ActivationName, Images, Zoo, index_fingerprint
 from .changed import Network, read_network
 

@@ -1,5 +1,7 @@
 """``derive``: the symmetry of a network, read off its traced graph."""
 
+from dataclasses import replace
+
 from torch import nn
 
 from .._errors import SpecError
@@ -34,7 +36,7 @@ def derive(
     Returns:
         The spec; its parameters are the entries of ``module.state_dict()`` in their order. Spaces are ``in``
         (``in1``, ...), ``h0``, ``h1``, ... and ``out`` in forward order; hidden features that are also
-        returned are fixed.
+        returned are fixed. It says that it is unproven: :func:`weightspace.derive` tries what is read here.
 
     Raises:
         SpecError: naming the operation, its place and the way on, if a part of the network cannot be read; or
@@ -55,7 +57,8 @@ def derive(
     while True:
         neurons = resolve(walk.store)
         try:
-            return write(walk.store, neurons, walk.leaves, walk.offsets, traced.shapes, traced.shared)
+            spec = write(walk.store, neurons, walk.leaves, walk.offsets, traced.shapes, traced.shared)
+            return replace(spec, unproven="read off the graph")
         except Unwritable as what:
             # What the notation cannot say stays in place.
             walk.store.tell_apart(what.units)

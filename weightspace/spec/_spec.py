@@ -8,7 +8,7 @@ holds no tensors.
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, final
 
@@ -72,6 +72,8 @@ class SymmetrySpec:
         spaces: Neuron spaces in the order in which the forward pass meets them; a space that another one names
             (``like``, ``within``) comes first.
         params: ``(name, axes)`` for every entry of the ``state_dict``, in its order.
+        unproven: Why the symmetry was never tried on a network, if it was derived and not tried. It is no part of
+            the symmetry: specs that differ in it alone are equal.
 
     Raises:
         SpecError: if an axis or space names an unknown space, two have one name, or sizes do not fit together.
@@ -79,8 +81,11 @@ class SymmetrySpec:
 
     spaces: tuple[NeuronSpace, ...]
     params: tuple[tuple[str, tuple[Axis | Joined, ...]], ...]
+    unproven: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
+        if self.unproven != " ".join(self.unproven.split()):
+            raise SpecError(f"why a spec is unproven must be one line, got {self.unproven!r:.100}. Write it as one.")
         if len(self.space) != len(self.spaces):
             names = [space.name for space in self.spaces]
             raise SpecError(f"neuron spaces must have different names, got {names}. Rename one of them.")
@@ -272,7 +277,7 @@ class SymmetrySpec:
         return stacked
 
     def __str__(self) -> str:
-        return " | ".join(map(str, self.spaces))
+        return " | ".join(map(str, self.spaces)) + (f" (not proven: {self.unproven})" if self.unproven else "")
 
     def __repr__(self) -> str:
         return f"SymmetrySpec({self})"

@@ -19,7 +19,7 @@ scale alone, ``&`` multiplies by a further scale. ``h0*9`` are nine consecutive 
 times the neurons one after the other, ``h0{0,2,1,3}`` neurons in another order, ``q0/a0`` the neurons of one block
 only, ``+`` joins spaces along an axis, ``@`` is an offset added before scaling and taken away after it; ``.3`` is
 an axis of three entries that nothing acts on. A free space without a word is permuted only; ``ordered`` neurons
-keep their places.
+keep their places. A first line ``# not proven: WHY`` says that the symmetry was never tried on a network.
 """
 
 import math
@@ -41,6 +41,9 @@ _AXIS = re.compile(
 )
 _SCALE = re.compile(rf"(?P<name>[A-Za-z_]\w*)(?:{_POWER})?")
 
+_DOUBT = "# not proven:"
+"""Starts the first line of a spec that was derived and not tried."""
+
 _DIGITS = 12
 """Most digits of a whole number: longer ones count nothing that exists, and Python reads no number of thousands."""
 
@@ -53,7 +56,8 @@ def to_text(spec: SymmetrySpec) -> str:
     spaces = [_space_text(space) for space in spec.spaces]
     width = max((len(name) for name in spec.axes), default=0)
     params = [f"{name:<{width}}  {' '.join(map(axis_text, axes))}".rstrip() for name, axes in spec.params]
-    return "\n".join([*spaces, "", *params]) + "\n"
+    doubt = [f"{_DOUBT} {spec.unproven}"] if spec.unproven else []
+    return "\n".join([*doubt, *spaces, "", *params]) + "\n"
 
 
 def parse(text: str) -> SymmetrySpec:
@@ -64,9 +68,13 @@ def parse(text: str) -> SymmetrySpec:
     """
     spaces: list[NeuronSpace] = []
     params: list[tuple[str, tuple[Axis | Joined, ...]]] = []
+    unproven = ""
     for number, line in enumerate(text.splitlines(), start=1):
         stripped = line.strip()
         if not stripped:
+            continue
+        if not (spaces or params or unproven) and stripped.startswith(f"{_DOUBT} "):
+            unproven = " ".join(stripped.removeprefix(_DOUBT).split())
             continue
         try:
             # Space lines come before the first parameter line; a parameter name never looks like `name[3]`.
@@ -78,7 +86,7 @@ def parse(text: str) -> SymmetrySpec:
                 params.append((name, tuple(map(_axis, labels))))
         except SpecError as error:
             raise SpecError(f"line {number} of the spec, {_short(stripped)}: {error}") from None
-    return SymmetrySpec(tuple(spaces), tuple(params))
+    return SymmetrySpec(tuple(spaces), tuple(params), unproven)
 
 
 def axis_text(axis: Axis | Joined) -> str:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from .._errors import ConfigError
 from .._frozen import MOST_RUNS
-from ..spec import SymmetrySpec, derive, to_text
+from ..gauge import derive
+from ..spec import SymmetrySpec, to_text
 from ._any_config import AnyZooConfig
 from ._config import ZooConfig
 from ._images import load_images
