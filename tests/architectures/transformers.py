@@ -83,14 +83,18 @@ class GPT(nn.Module):
 
 
 class RotaryGrouped(nn.Module):
-    """Four query heads share two of keys and values; queries and keys are turned by their place."""
+    """Four query heads share two of keys and values; queries and keys are turned by their place.
+
+    With ``norm``, as in Qwen 3, they are normalized before, with gains that all heads share.
+    """
 
     cos: Tensor
     sin: Tensor
 
-    def __init__(self, d: int, heads: int, shared: int, width: int) -> None:
+    def __init__(self, d: int, heads: int, shared: int, width: int, norm: bool = False) -> None:
         super().__init__()
         self.heads, self.shared, self.width = heads, shared, width
+        self.q_norm, self.k_norm = (nn.RMSNorm(width, eps=1e-5) if norm else nn.Identity() for _ in range(2))
         self.q = nn.Linear(d, heads * width, bias=False)
         self.k, self.v = (nn.Linear(d, shared * width, bias=False) for _ in range(2))
         self.o = nn.Linear(heads * width, d, bias=False)
@@ -105,8 +109,8 @@ class RotaryGrouped(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         b, t, _ = x.shape
-        q = self.turned(self.q(x).view(b, t, self.heads, self.width).transpose(1, 2))
-        k = self.turned(self.k(x).view(b, t, self.shared, self.width).transpose(1, 2))
+        q = self.turned(self.q_norm(self.q(x).view(b, t, self.heads, self.width)).transpose(1, 2))
+        k = self.turned(self.k_norm(self.k(x).view(b, t, self.shared, self.width)).transpose(1, 2))
         v = self.v(x).view(b, t, self.shared, self.width).transpose(1, 2)
         k, v = (part.repeat_interleave(self.heads // self.shared, dim=1) for part in (k, v))
         y = F.scaled_dot_product_attention(q, k, v, is_causal=True)

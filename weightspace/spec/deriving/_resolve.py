@@ -1,6 +1,6 @@
 """From statements about single units to neuron spaces: which units may be exchanged with which."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import final
@@ -10,7 +10,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from ._scales import Scales, solve
-from ._store import Ids, Store
+from ._store import Ids, Power, Store
 
 
 @final
@@ -62,11 +62,15 @@ _Outer = dict[int, dict[int, int]]
 
 
 class _Conflict(Exception):
-    """Neurons whose blocks cannot be written down; they have to stay in place."""
+    """Neurons whose blocks cannot be written down.
 
-    def __init__(self, neurons: list[int]) -> None:
+    They have to stay in place, unless the two blocks around one of them are the ``same``, or the ``scaled`` blocks
+    around them lose their scales, which put them inside others.
+    """
+
+    def __init__(self, neurons: list[int], same: tuple[int, ...] = (), scaled: Sequence[int] = ()) -> None:
         super().__init__()
-        self.neurons = neurons
+        self.neurons, self.same, self.scaled = neurons, same, scaled
 
 
 def components(num: int, pairs: Iterable[tuple[Ids, Ids]]) -> Ids:
@@ -86,9 +90,23 @@ def resolve(store: Store) -> Neurons:
             return _resolve(store)
         except _Conflict as conflict:
             of_unit, blocks = _neurons(store)
+            if conflict.same:
+                one, other = (np.flatnonzero(of_unit == neuron)[:1] for neuron in conflict.same)
+                store.unify(one, other)
+                continue
+            if conflict.scaled:
+                _pin(store, np.isin(of_unit, conflict.scaled))
+                continue
             parents = _parents(len(of_unit), blocks)
             around = set().union(*(parents[neuron] for neuron in conflict.neurons))
             store.tell_apart(np.flatnonzero(np.isin(of_unit, [*conflict.neurons, *around])))
+
+
+def _pin(store: Store, units: np.ndarray) -> None:
+    """The scales of some units are 1."""
+    owner = np.concatenate(store.owners)
+    scales = np.flatnonzero((owner >= 0) & units[np.maximum(owner, 0)])
+    store.pin(Power(scales, 1, 1))
 
 
 def _neurons(store: Store) -> tuple[Ids, list[tuple[Ids, Ids]]]:
@@ -240,6 +258,9 @@ def _place(
         for group in grids:
             _append(groups, placed, group)
         for cell, _, outer in cells if not grids else ():
+            scaled = [n for g in outer if groups[g].along >= 0 for n in groups[g].neurons.tolist()]
+            if len(outer) > 1 and scaled and scales.is_free(scaled):
+                raise _Conflict(cell, scaled=scaled)
             _in_blocks(cell, outer, groups, placed, birth, alone)
     for (_, inside), lines in alone.items():
         # One neuron in each block: they follow the blocks, and keep their order inside.
@@ -287,7 +308,7 @@ def _moving_blocks(
             if not any(block in parents[other] for other in near if other != block):
                 blocks = outer.setdefault(placed[block][0], {})
                 if neuron in blocks:
-                    raise _Conflict(cell)
+                    raise _Conflict(cell, (blocks[neuron], block))
                 blocks[neuron] = block
     if any(len(blocks) < len(cell) for blocks in outer.values()):
         raise _Conflict(cell)
