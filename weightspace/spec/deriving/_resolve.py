@@ -250,7 +250,7 @@ def _place(
         outer = _moving_blocks(cell, groups, placed, parents)
         sides = _with_scales(cell, outer, groups, placed, parents, scales)
         if len(sides) == 2:
-            tables.setdefault((int(birth[cell[0]]), *sides), []).append((cell, sides, outer))
+            tables.setdefault((int(birth[cell[0]]), *sorted(sides)), []).append((cell, sides, outer))
         else:
             _in_blocks(cell, outer, groups, placed, birth, alone)
     for cells in tables.values():
