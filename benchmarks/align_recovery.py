@@ -27,7 +27,8 @@ from torch import Tensor, nn
 import weightspace as ws
 from weightspace.alignment import align, linear_assignment
 from weightspace.gauge import Element, identity, stack
-from weightspace.gauge.match import balance, descend, problem
+from weightspace.gauge.canonical import balance
+from weightspace.gauge.match import descend, problem
 
 NOISE = (0.0, 0.01, 0.03, 0.1, 0.3)
 AT_ONCE = 25

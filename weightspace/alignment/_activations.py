@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from .._errors import SpecMismatch
 from ..gauge import Element, compose, inverse
+from ..gauge.canonical import balance
 from ..gauge.index import arrange
-from ..gauge.match import balance
 from ..spec import SymmetrySpec
 from ._batches import Inputs
 from ._features import balanced_sizes, blocks, cheapest, features, scale_between

@@ -11,13 +11,19 @@ from torch import Tensor, nn
 from .._errors import ConfigError, SpecMismatch
 from .._types import Params
 from ..gauge import Element, act, compose, inverse, same_function
-from ..gauge.match import Progress, balance, problem
+from ..gauge.canonical import balance
+from ..gauge.match import Progress, problem
 from ..spec import SymmetrySpec
 from ._gains import nearest_match
 from ._stacks import same_number, stacked
 
 LIMITS = {torch.float64: 1e-9, torch.float32: 1e-4}
 """Largest difference of the outputs, relative to their size, that rounding explains, by number type."""
+
+
+SINGLE = 1e-12
+"""Squared relative distance at which networks count as one at most: types coarser than float32 explain more than that,
+but where they do, matching can still gain."""
 
 
 @final
@@ -103,7 +109,7 @@ def align(
     single = same_number(a, b, spec) is None
     left, to_left = balance(stacked(a, spec, single), spec)
     right, to_right = balance(stacked(b, spec, single), spec)
-    task = problem(left, right, spec)
+    task = problem(left, right, spec, _rounding(a, b))
     element, nearest, began = nearest_match(task, restarts, seed, progress)
     size = task.size.sqrt().where(task.size > 0, 1.0)
     began = {name: value.sqrt() / size for name, value in began.items()}
@@ -115,6 +121,12 @@ def align(
     # What stays where it is would be shared with ``b``, perhaps a network in training.
     params = {name: value.clone() if value is b[name] else value for name, value in act(element, b, spec).items()}
     return Alignment(element, params, nearest, began, certify(b, params, module, example))
+
+
+def _rounding(*networks: Mapping[str, Tensor]) -> float:
+    """Squared relative distance at which two networks are one but for the rounding of their numbers."""
+    types = {value.dtype for params in networks for value in params.values() if value.is_floating_point()}
+    return max((min((4 * torch.finfo(kind).eps) ** 2, SINGLE) for kind in types), default=0.0)
 
 
 def certify(

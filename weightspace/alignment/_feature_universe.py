@@ -10,9 +10,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ..gauge import Element, act, compose, stack
+from ..gauge.canonical import balance
 from ..gauge.index import arrange
 from ..gauge.match import Family as Block
-from ..gauge.match import Progress, balance, problem, with_inside
+from ..gauge.match import Progress, problem, with_inside
 from ..spec import SymmetrySpec
 from ._batches import Inputs
 from ._features import Family, Features, balanced_sizes, blocks, cheapest, features, scale_between

@@ -15,7 +15,8 @@ from torch import Tensor
 from .._errors import SpecMismatch
 from .._types import Params
 from ..gauge import Element, act, compose, identity, inverse, stack
-from ..gauge.match import Problem, Progress, balance, best_start, descend, distance, problem
+from ..gauge.canonical import balance
+from ..gauge.match import Problem, Progress, best_start, descend, distance, problem
 from ..spec import SymmetrySpec
 from ._gains import opposed, set_upright, without_gain_signs
 from ._stacks import wide

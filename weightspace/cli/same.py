@@ -34,7 +34,10 @@ def _run(args: argparse.Namespace, _: list[str]) -> None:
         elements.check_name(args.out)
     known = architecture_of(args)
     first, second = (read_params(path, known.spec) for path in (args.first, args.second))
-    found = same(first, second, known.spec, bits=args.bits, module=known.module, example=known.example)
+    with progress() as show:
+        found = same(
+            first, second, known.spec, bits=args.bits, module=known.module, example=known.example, progress=show
+        )
     say(str(found))
     if found and found.outputs is not None:
         say(str(found.outputs))

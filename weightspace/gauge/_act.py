@@ -68,20 +68,18 @@ def scaled(value: Tensor, scale: Tensor, name: str, offset: float = 0.0) -> Tens
 def _move(value: Tensor, dim: int, perm: Tensor, scale: Tensor | None, repeat: int, name: str) -> Tensor:
     """Permute and scale the neurons on axis ``dim``, each owning ``repeat`` consecutive entries."""
     # What stays is not copied: most steps of an alignment move one space of many.
-    stays = perm.ndim == 1 and torch.equal(perm, torch.arange(len(perm), device=perm.device))
+    stays = bool((perm == torch.arange(perm.shape[-1], device=perm.device)).all())
     if stays and (scale is None or bool((scale == 1).all())):
         return value
     perm = perm.to(value.device)
     value = value.unflatten(dim, (perm.shape[-1], repeat))
     shape = [1] * value.ndim
     shape[dim] = perm.shape[-1]
-    if stays:
-        pass
-    elif perm.ndim == 2:
+    if perm.ndim == 2:
         shape[0] = perm.shape[0]
-        value = value.gather(dim, perm.view(shape).expand_as(value))
-    else:
-        value = value.index_select(dim, perm)
+    if not stays:
+        one = perm.ndim == 1
+        value = value.index_select(dim, perm) if one else value.gather(dim, perm.view(shape).expand_as(value))
     if scale is not None:
         value = scaled(value, scale.view(shape).to(value.device), name)
     return value.flatten(dim, dim + 1)

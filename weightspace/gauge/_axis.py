@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import final
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -55,9 +56,9 @@ def read_axis(element: Element, spec: SymmetrySpec, name: str, dim: int) -> Read
         torch.ones(len(owned), dtype=torch.float64) if part.space is None else factor(element, spec, part, owned)
         for part, owned in zip(parts, entries, strict=True)
     ]
-    lead = torch.broadcast_shapes(*(source.shape[:-1] for source in sources))
+    lead = np.broadcast_shapes(*(source.shape[:-1] for source in sources))
     source = torch.cat([source.expand(*lead, -1) for source in sources], -1)
-    lead = torch.broadcast_shapes(*(scale.shape[:-1] for scale in scales))
+    lead = np.broadcast_shapes(*(scale.shape[:-1] for scale in scales))
     scale = torch.cat([scale.expand(*lead, -1) for scale in scales], -1)
     return Reading(source, None if bool((scale == 1).all()) else scale, max(part.offset for part in parts))
 

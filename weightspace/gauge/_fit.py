@@ -9,9 +9,16 @@ from .._types import Params
 from ..spec import SymmetrySpec
 from ._act import act
 from ._element import Element, compose, identity
+from .canonical._sums import Sums
 from .canonical._table import Tables, tables
 
 STEPS, CG_STEPS = 3, 200
+
+REST = 1e-6
+"""What a step leaves of the error, in its norm."""
+
+SMALL = 1e-8
+"""Change of a log scale at which the fit has arrived: the next one would be its square."""
 
 
 def fitted(
@@ -35,9 +42,12 @@ def fitted(
         pull = _table({name: slope[name] * gap[name] for name in spec.axes}, offset, spec).pull(float)[0]
         if not curve.tables:
             break
-        log = curve.split(_solved(curve, pull).unsqueeze(0).clamp(-1, 1), spec)
+        step = _solved(curve, pull).unsqueeze(0).clamp(-1, 1)
+        log = curve.split(step, spec)
         scale = {name: log[name][0].exp() if name in log else value for name, value in identity(spec).scale.items()}
         element = compose(Element(identity(spec).perm, scale), element)
+        if float(step.abs().max()) < SMALL:
+            break
     return element
 
 
@@ -48,19 +58,19 @@ def _table(values: Params, offset: dict[str, float], spec: SymmetrySpec) -> Tabl
 
 def _solved(curve: Tables, right: Tensor) -> Tensor:
     """What the normal equations say, by conjugate gradients; 0 where nothing is said."""
-    diagonal = curve.pull(lambda power: float(power * power))[0]
+    here = Sums(curve, 1).at(right.new_zeros(1, len(right)))
+    diagonal = here.pull(lambda power: float(power * power))[0]
     known = diagonal > 0
     unit = diagonal.where(known, 1.0).sqrt()
 
     def times(vector: Tensor) -> Tensor:
-        log = (vector / unit).unsqueeze(0)
-        bent = curve.with_values([table.value * table.exponent(log) for table in curve.tables])
+        bent = here.curved((vector / unit).unsqueeze(0))[0]
         # A little more: scales that undo each other everywhere leave it singular.
-        return (bent.pull(float)[0] / unit).where(known, 0.0) + 1e-10 * vector
+        return (bent / unit).where(known, 0.0) + 1e-10 * vector
 
     found, left = torch.zeros_like(right), (right / unit).where(known, 0.0)
     way, size = left, left @ left
-    goal = 1e-20 * size
+    goal = REST**2 * size
     for _ in range(CG_STEPS):
         if not size > goal:
             break

@@ -1,6 +1,6 @@
 """Whether two parameter sets are the same network: the element between them, and what is left."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -11,13 +11,15 @@ from ..spec import SymmetrySpec
 from ._act import act, stack
 from ._element import Element, compose, inverse
 from ._fit import fitted
-from ._match import matched
 from ._outputs import compare_outputs
 from ._rounding import rounding
 from ._sameness import LIMIT, Sameness, Verdict
 from ._verify import Example
 from ._why import why_no_element
-from .canonical import canonicalize, units
+from .canonical import balance, units
+from .match import matched
+
+Progress = Callable[[int, int, str], None]
 
 UNTRIED = "whether they compute the same was not tried; give module= (--model at the command line) to try it"
 
@@ -30,6 +32,7 @@ def same(
     bits: int | None = None,
     module: nn.Module | None = None,
     example: Example | None = None,
+    progress: Progress | None = None,
 ) -> Sameness:
     """Whether ``a`` and ``b`` are one network in two gauges, with the element that maps ``a`` to ``b``.
 
@@ -51,6 +54,7 @@ def same(
             were quantized are different from the one that they were made of: their type does not say that they were.
         module: The architecture, to compare outputs (:func:`weightspace.gauge.compare_outputs`); left as it was.
         example: Its inputs; by default guessed as in :func:`weightspace.same_function`.
+        progress: Called with the families of neuron spaces that are matched, their number, and words for them.
 
     Raises:
         SpecMismatch: if a parameter does not fit the spec or the module, several networks are stacked, or an entry is
@@ -62,7 +66,7 @@ def same(
     for params, which in ((a, "first"), (b, "second")):
         if spec.check_values(params, of=f"the {which} network") is not None:
             raise SpecMismatch(f"the {which} argument stacks several networks. Compare them one by one.")
-    near = nearest(a, b, spec, bits)
+    near = nearest(a, b, spec, bits, progress)
     outputs = None if module is None else compare_outputs(module, a, b, example, bits)
     if near[1] <= LIMIT:
         if outputs is not None and outputs.differ_on > 0.5:
@@ -83,14 +87,24 @@ def same(
 
 
 def nearest(
-    a: Mapping[str, Tensor], b: Mapping[str, Tensor], spec: SymmetrySpec, bits: int | None = None
+    a: Mapping[str, Tensor],
+    b: Mapping[str, Tensor],
+    spec: SymmetrySpec,
+    bits: int | None = None,
+    progress: Progress | None = None,
 ) -> tuple[Element, float, float]:
     """The best element found from ``a`` to ``b``, and how far they then are apart: in roundings, and in norm."""
     first, second = ({name: params[name].detach().cpu().double() for name in spec.axes} for params in (a, b))
-    both, moves, _ = canonicalize(stack([first, second]), spec, scale="balanced", permute=False)
+
+    def matching(done: int, total: int) -> None:
+        if progress is not None:
+            progress(done, total, "neuron spaces matched")
+
+    both, moves = balance(stack([first, second]), spec)
     unit = float(units(both).max())
     left, right = ({name: value[place] / unit for name, value in both.items()} for place in range(2))
-    element = compose(inverse(moves[1]), compose(matched(left, right, spec), moves[0]))
+    element = compose(inverse(moves[1]), compose(matched(left, right, spec, matching), moves[0]))
+    del both, left, right  # as large as all that follows
     rounded = [{name: rounding(network[name].detach().cpu(), bits) for name in spec.axes} for network in (a, b)]
 
     def room(element: Element) -> Params:

@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from ._sums import Sums, SumsAt
 from ._table import Tables
 from ._ways import off_the_way
 
@@ -40,16 +41,19 @@ def balanced_scales(
     still = tables.pull(abs) == 0  # no entry at all: its scale does nothing
     still = still if free is None else still | ~free
     log = torch.zeros(still.shape, dtype=torch.float64)
+    sums, reach = Sums(tables, q), _reach(tables, q)
     for _ in range(STEPS):
-        log = log + _separate_step(_at(tables, log, q), target, still, q)
+        log = log + _separate_step(sums.at(log), target, still, reach)
+    here = sums.at(log)
     for _ in range(NEWTON_STEPS):
-        step = _newton_step(_at(tables, log, q), target, still, q)
+        step = _newton_step(here, target, still)
         if float(step.abs().max()) > 1e-6:  # closer by, rounding hides whether the sum falls
-            step = step * _shrink(tables, log, step, target, q)
+            step = step * _shrink(here, log, step, target)
         log = log + step
+        here = sums.at(log)
         if float(step.abs().max()) < SMALL:
             break
-    up, down = _sides(_at(tables, log, q), target)
+    up, down = _sides(here, target)
     lost = ~still & ~((up - down).abs() <= 1e-5 * (up + down))
     return log.where(~(still | lost), 0.0), lost
 
@@ -68,10 +72,6 @@ def _negative(power: int) -> float:
     return float(max(-power, 0))
 
 
-def _at(tables: Tables, log: Tensor, q: int) -> Tables:
-    return tables.with_values([table.value * (q * table.exponent(log)).exp() for table in tables.tables])
-
-
 def _target(tables: Tables, q: int) -> Float[Tensor, "b n"]:
     """What is taken from the gradient: logarithms of entries that nothing keeps from vanishing, about 1 a neuron."""
     values = []
@@ -81,44 +81,49 @@ def _target(tables: Tables, q: int) -> Float[Tensor, "b n"]:
     return tables.with_values(values).pull(float) * (-q * tables.log_unit.unsqueeze(-1)).exp()
 
 
-def _sides(tables: Tables, target: Tensor) -> tuple[Tensor, Tensor]:
+def _sides(here: SumsAt, target: Tensor) -> tuple[Tensor, Tensor]:
     """What pulls each neuron's scale down, and what pulls it up."""
-    return tables.pull(_positive) - target.clamp_max(0), tables.pull(_negative) + target.clamp_min(0)
+    return here.pull(_positive) - target.clamp_max(0), here.pull(_negative) + target.clamp_min(0)
 
 
-def _separate_step(tables: Tables, target: Tensor, still: Tensor, q: int) -> Tensor:
-    """A step of every neuron for which the sum falls: a product of ``k`` factors is at most the mean of k-th powers."""
-    up, down = _sides(tables, target)
+def _reach(tables: Tables, q: int) -> Float[Tensor, " n"]:
+    """What divides the logarithm of a step: a product of ``k`` factors is at most the mean of k-th powers."""
     most = max(len(table.incidences) for table in tables.tables)
     reach = torch.zeros(2, tables.size)
     for which, part in enumerate((_positive, _negative)):
         for power in {incidence.power for _, incidence in tables.pairs()}:
             has = tables.some(lambda other, power=power: float(other == power))
             reach[which] = torch.maximum(reach[which], has * part(power))
-    step = (down.where(~still, 1.0) / up.where(~still, 1.0)).log() / (q * most * reach.sum(0))
-    return step.where(~still, 0.0)
+    return q * most * reach.sum(0)
 
 
-def _newton_step(tables: Tables, target: Tensor, still: Tensor, q: int) -> Tensor:
-    """``-H^-1 g`` by conjugate gradients, scaled by the diagonal."""
-    gradient = (tables.pull(float) - target).where(~still, 0.0)
-    size = tables.pull(abs) + target.abs()
+def _separate_step(here: SumsAt, target: Tensor, still: Tensor, reach: Tensor) -> Tensor:
+    """A step of every neuron for which the sum falls."""
+    up, down = _sides(here, target)
+    return ((down.where(~still, 1.0) / up.where(~still, 1.0)).log() / reach).where(~still, 0.0)
+
+
+def _newton_step(here: SumsAt, target: Tensor, still: Tensor) -> Tensor:
+    """``-H^-1 g`` by conjugate gradients, scaled by the diagonal, as exact as its distance from the end deserves."""
+    gradient = (here.pull(float) - target).where(~still, 0.0)
+    size = here.pull(abs) + target.abs()
+    off = gradient.abs() / size.where(size > 0, 1.0)
     gradient = gradient.where(~(gradient.abs() <= ROUNDING * size).all(-1, keepdim=True), 0.0)
-    diagonal = (q * tables.pull(lambda power: float(power * power))).where(~still, 1.0)
+    diagonal = (here.sums.q * here.pull(lambda power: float(power * power))).where(~still, 1.0)
 
     def times(vector: Tensor) -> Tensor:
-        bent = tables.with_values([q * table.value * table.exponent(vector) for table in tables.tables])
         # A little of the diagonal: scales that undo each other everywhere (both act on one axis) leave H singular.
-        return (bent.pull(float) + RIDGE * diagonal * vector).where(~still, 0.0)
+        return (here.curved(vector) + RIDGE * diagonal * vector).where(~still, 0.0)
 
-    return _solve(times, -gradient, diagonal)
+    return _solve(times, -gradient, diagonal, off.amax(-1, keepdim=True).clamp(1e-10, 0.1))
 
 
-def _solve(times: Callable[[Tensor], Tensor], right: Tensor, diagonal: Tensor) -> Tensor:
+def _solve(times: Callable[[Tensor], Tensor], right: Tensor, diagonal: Tensor, rest: Tensor) -> Tensor:
+    """The solution but for a part ``rest`` of each right side."""
     found, left = torch.zeros_like(right), right
     scaled = left / diagonal
     way, size = scaled, (left * scaled).sum(-1, keepdim=True)
-    goal = 1e-20 * size
+    goal = rest**2 * size
     for _ in range(CG_STEPS):
         going = (size > goal) & (size > 0)
         if not bool(going.any()):
@@ -134,16 +139,16 @@ def _solve(times: Callable[[Tensor], Tensor], right: Tensor, diagonal: Tensor) -
     return found
 
 
-def _shrink(tables: Tables, log: Tensor, step: Tensor, target: Tensor, q: int) -> Float[Tensor, "b 1"]:
+def _shrink(here: SumsAt, log: Tensor, step: Tensor, target: Tensor) -> Float[Tensor, "b 1"]:
     """The largest of 1, 1/2, 1/4, ... for which the sum falls."""
 
-    def total(at: Tensor) -> Tensor:
-        rows = [table.value.flatten(1).sum(-1) for table in _at(tables, at, q).tables]
-        return torch.stack(rows).sum(0) / q - (target * at).sum(-1)
+    def total(sums: SumsAt, at: Tensor) -> Tensor:
+        return sums.total() / here.sums.q - (target * at).sum(-1)
 
-    start, length = total(log), torch.ones(len(log), dtype=torch.float64)
+    start, length = total(here, log), torch.ones(len(log), dtype=torch.float64)
     for _ in range(40):
-        worse = ~(total(log + length.unsqueeze(-1) * step) <= start)
+        there = log + length.unsqueeze(-1) * step
+        worse = ~(total(here.sums.at(there), there) <= start)
         if not bool(worse.any()):
             break
         length = torch.where(worse, length / 2, length)

@@ -72,6 +72,26 @@ def canonicalize(
     return moved, element, report
 
 
+def balance(params: Mapping[str, Tensor], spec: SymmetrySpec) -> tuple[Params, Element]:
+    """Networks at the sizes of scales for which the squared norm of the weights is smallest, and what leads there.
+
+    Order and signs stay. The sizes are those of ``canonicalize(scale="balanced")``.
+
+    Args:
+        params: Stacked parameters, float64.
+        spec: Their symmetry.
+    """
+    num = next(iter(params.values())).shape[0]
+    element = identity(spec).expand(num)
+    sizes = tables(params, spec, "size", torch.square)
+    if not sizes.tables:
+        return dict(params), element
+    log, _ = balanced_scales(sizes, 2)
+    most = -math.log(torch.finfo(torch.float64).tiny)
+    element = Element(element.perm, element.scale | sizes.split(log.clamp(-most, most).exp(), spec))
+    return act(element, params, spec), element
+
+
 def _told(value: Tensor) -> Tensor:
     """What the entries say, in float64: those too small for all the digits of their type say no more than 0 does."""
     wide = value.double()

@@ -10,11 +10,12 @@ from ._carriers import Carrier as Carrier
 from ._carriers import Family as Family
 from ._carriers import families as families
 from ._carriers import with_inside as with_inside
+from ._copies import matched as matched
 from ._costs import pair_costs as pair_costs
 from ._costs import products as products
+from ._descent import Descent as Descent
 from ._descent import descend as descend
 from ._problem import Problem as Problem
-from ._problem import balance as balance
 from ._problem import distance as distance
 from ._problem import problem as problem
 from ._quartic import best_scale as best_scale

@@ -18,6 +18,8 @@ from ..index import Owners, has_own_order, owners, places
 
 Signs = tuple[str, ...]
 Powers = tuple[tuple[str, int], ...]
+Label = tuple[Owners, dict[str, Tensor]]
+"""A label of a parameter, and the neurons of spaces with an order of their own that say where its entries stand."""
 
 
 @final
@@ -31,7 +33,8 @@ class Carrier:
         index: For each neuron its entries, as places along ``dims`` (flattened).
         parity: Spaces of this family whose sign multiplies the entries.
         powers: Spaces of this family whose size multiplies the entries, and the power.
-        others: By other axis of the parameter, the spaces that say the order or the sign there.
+        others: By axis of the parameter, the other spaces that say the order or the sign there. It may be one of
+            ``dims``: of the neurons of a block, the places inside it, and signs that stand beside the neuron's own.
     """
 
     param: str
@@ -84,11 +87,12 @@ def families(spec: SymmetrySpec) -> tuple[Family, ...]:
     """The families of a spec that no other one contains, in the order of its spaces."""
     named = {space.name for space in spec.free if has_own_order(space)}
     contained = {name for name in named if set(spec.ancestors(name)[1:]) & named}
-    found = [_family(spec, space.name, named) for space in spec.free if space.name in named - contained]
+    labels = {name: _labels(spec, name) for name in spec.axes}
+    found = [_family(spec, space.name, named, labels) for space in spec.free if space.name in named - contained]
     # Scales of spaces whose neurons stay, or follow others: chosen on their own.
     alone = [space.name for space in spec.free if space.scale != "trivial" and spec.root(space.name) not in named]
     roots = list(dict.fromkeys(spec.root(name) for name in alone))
-    return (*found, *(_family(spec, root, set()) for root in roots))
+    return (*found, *(_family(spec, root, set(), labels) for root in roots))
 
 
 def with_inside(family: Family) -> list[Family]:
@@ -96,11 +100,30 @@ def with_inside(family: Family) -> list[Family]:
     return [family, *(each for inner in family.inside for each in with_inside(inner))]
 
 
-def _family(spec: SymmetrySpec, root: str, named: set[str]) -> Family:
+def scaled_space(family: Family) -> str | None:
+    """The space of a family whose size has a best value in closed form: one that multiplies and divides, and alone.
+
+    Several sizes for each neuron (around a normalization), or one that nothing divides by again, have no closed form
+    or no optimum of their own; they stay as the balanced gauge has them.
+    """
+    powers = {power for carrier in family.carriers for power in carrier.powers}
+    if len(family.sizes) != 1 or {name for name, _ in powers} != set(family.sizes):
+        return None
+    return family.sizes[0] if {power for _, power in powers} == {1, -1} and len(powers) == 2 else None
+
+
+def _labels(spec: SymmetrySpec, name: str) -> list[Label]:
+    """The labels of a parameter; none for one that does not count in the distance."""
+    if any(part.offset or abs(part.power) > 1 for axis in spec.axes[name] for part in axis.parts):
+        return []  # variances follow the rest, and their squares would outweigh it
+    return [(owned, places(spec, str(owned.part.space), owned.neuron.clamp_min(0))[0]) for owned in owners(spec, name)]
+
+
+def _family(spec: SymmetrySpec, root: str, named: set[str], every: dict[str, list[Label]]) -> Family:
     members = [space for space in spec.free if spec.root(space.name) == root]
-    inside = tuple(_family(spec, name, named) for name in named if _parent(spec, name, named) == root)
+    inside = tuple(_family(spec, name, named, every) for name in named if _parent(spec, name, named) == root)
     inside = tuple(sorted(inside, key=lambda family: [space.name for space in spec.spaces].index(family.space)))
-    carriers = tuple(_carriers(spec, root, {family.space for family in inside}, bool(named)))
+    carriers = tuple(_carriers(spec, root, {family.space for family in inside}, bool(named), every))
     moved = {root, *(space.name for space in members)}
     touched = [carrier.param for carrier in carriers]
     touched += [name for name, axes in spec.params if any(_names(spec, axis.parts, moved) for axis in axes)]
@@ -133,47 +156,48 @@ def _names(spec: SymmetrySpec, parts: tuple[Axis, ...], moved: set[str]) -> bool
     return False
 
 
-def _carriers(spec: SymmetrySpec, root: str, inside: set[str], ordered: bool) -> Iterator[Carrier]:
-    for name in spec.axes:
-        if any(part.offset or abs(part.power) > 1 for axis in spec.axes[name] for part in axis.parts):
-            continue  # variances follow the rest, and their squares would outweigh it
-        labels = [
-            (owned, places(spec, str(owned.part.space), owned.neuron.clamp_min(0))[0]) for owned in owners(spec, name)
-        ]
+def _carriers(
+    spec: SymmetrySpec, root: str, inside: set[str], ordered: bool, every: dict[str, list[Label]]
+) -> Iterator[Carrier]:
+    for name, labels in every.items():
         # The neurons of a space may be spread over several parts of an axis: one table for parts scaled alike.
-        tables: dict[tuple[tuple[int, ...], int, Signs, Powers], Tensor] = {}
+        tables: dict[tuple[tuple[int, ...], int, Signs, Powers, frozenset[str]], Tensor] = {}
         for owned, found in labels:
-            if ordered:
-                neuron = found.get(root)
-                if neuron is None or inside & set(found):
-                    continue
-            elif spec.root(str(owned.part.space)) == root:
-                neuron = owned.neuron
+            scales = list(_scales(spec, owned.part))
+            acting = [scale for scale in scales if spec.root(scale[0]) == root]
+            placed = root in found if ordered else spec.root(str(owned.part.space)) == root
+            if placed:
+                neuron = found[root] if ordered else owned.neuron
+            elif acting and (spec.space[root].size == 1 or not ordered):
+                neuron = owned.of(spec, root)  # it scales what others place
             else:
                 continue
-            acting = [
-                (space, power, part) for space, power, part in _scales(spec, owned.part) if spec.root(space) == root
-            ]
-            parity = tuple(space for space, power, part in acting if power % 2 and part != "size")
+            if placed and ordered and inside & set(found):
+                continue
+            strange = {space for space, power, part in scales if spec.root(space) != root and _has_sign(power, part)}
+            strange |= set() if ordered and placed else set(found)
+            parity = tuple(space for space, power, part in acting if _has_sign(power, part))
             powers = tuple((space, power) for space, power, part in acting if power and part != "sign")
             neuron = torch.where(owned.neuron < 0, -1, neuron)
-            key = (owned.dims, owned.dim, parity, powers)
+            key = (owned.dims, owned.dim, parity, powers, frozenset(strange))
             tables[key] = torch.maximum(tables[key], neuron) if key in tables else neuron
-        for (dims, _, parity, powers), neuron in tables.items():
+        for (dims, dim, parity, powers, strange), neuron in tables.items():
             index = _by_neuron(neuron.flatten(), spec.space[root].size)
             if index is not None:
-                yield Carrier(name, dims, index, parity, powers, _others(spec, labels, dims))
+                yield Carrier(name, dims, index, parity, powers, _others(spec, labels, dim, strange))
 
 
-def _others(
-    spec: SymmetrySpec, labels: list[tuple[Owners, dict[str, Tensor]]], dims: tuple[int, ...]
-) -> dict[int, frozenset[str]]:
-    others: dict[int, frozenset[str]] = {}
+def _others(spec: SymmetrySpec, labels: list[Label], dim: int, strange: frozenset[str]) -> dict[int, frozenset[str]]:
+    others: dict[int, frozenset[str]] = {dim: strange} if strange else {}
     for label, found in labels:
-        if not set(label.dims) & set(dims):
-            signs = {space for space, power, part in _scales(spec, label.part) if part != "size" and power % 2}
+        if label.dim != dim:
+            signs = {space for space, power, part in _scales(spec, label.part) if _has_sign(power, part)}
             others[label.dim] = others.get(label.dim, frozenset()) | set(found) | signs
     return others
+
+
+def _has_sign(power: int, part: str) -> bool:
+    return bool(power % 2) and part != "size"
 
 
 def _scales(spec: SymmetrySpec, part: Axis) -> Iterator[tuple[str, int, str]]:

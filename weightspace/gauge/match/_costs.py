@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ._carriers import Carrier, Family
+from ._carriers import Carrier, Family, Signs, scaled_space
 from ._quartic import best_scale
 
 Choice = dict[str, Tensor]
@@ -45,18 +45,12 @@ def products(
     right: Mapping[str, Tensor],
     carriers: tuple[Carrier, ...],
     *,
-    own: bool = False,
     dtype: torch.dtype = torch.float64,
 ) -> dict[Kind, Products]:
-    """Products of the neurons of two stacked networks, by the scales that act on the entries.
-
-    With ``own`` only of neurons in the same place: each stands as a network of one neuron, ``b n`` in all.
-    """
+    """Products of the neurons of two stacked networks, by the scales that act on the entries."""
     found: dict[Kind, Products] = {}
     for carrier in carriers:
         here, there = (carrier.rows(params[carrier.param].to(dtype)).flatten(2) for params in (left, right))
-        if own:
-            here, there = (value.flatten(0, 1).unsqueeze(1) for value in (here, there))
         inner, norm = here @ there.mT, there.square().sum(-1)
         key = (carrier.parity, carrier.powers)
         if key in found:
@@ -74,11 +68,33 @@ def pair_costs(
     """
     if not found:
         return None, {}
-    scaled = _scaled_space(found, family) if sizes else None
+    scaled = scaled_space(family) if sizes else None
+    total: Tensor | None = None
+    choice: Choice = {}
+    for names, some in [(family.signs, found)] if scaled else _apart(found):
+        cost, its = _best(some, names, scaled)
+        total = cost if total is None else total + cost
+        choice |= its
+    return total, choice
+
+
+def _apart(found: dict[Kind, Products]) -> list[tuple[Signs, dict[Kind, Products]]]:
+    """The signs that are chosen together, and the products that they decide: choices grow with their number."""
+    parts: list[tuple[set[str], dict[Kind, Products]]] = []
+    for kind, its in found.items():
+        names, some = set(kind[0]), {kind: its}
+        for other in [part for part in parts if part[0] & names or part[0] == names]:
+            parts.remove(other)
+            names, some = names | other[0], other[1] | some
+        parts.append((names, some))
+    return [(tuple(sorted(names)), some) for names, some in parts]
+
+
+def _best(found: dict[Kind, Products], signs: Signs, scaled: str | None) -> tuple[Float[Tensor, "b n n"], Choice]:
     best: Tensor | None = None
     choice: Choice = {}
-    for signs in product((1.0, -1.0), repeat=len(family.signs)):
-        sign = dict(zip(family.signs, signs, strict=True))
+    for chosen in product((1.0, -1.0), repeat=len(signs)):
+        sign = dict(zip(signs, chosen, strict=True))
         cost, scale = _cost(found, sign, scaled)
         its: dict[str, Tensor | float] = dict(sign)
         if scaled is not None and scale is not None:
@@ -90,21 +106,8 @@ def pair_costs(
         better = cost < best
         best = torch.minimum(best, cost)
         choice = {name: torch.where(better, value, choice[name]) for name, value in its.items()}
+    assert best is not None, "one choice at least"
     return best, choice
-
-
-def _scaled_space(found: dict[Kind, Products], family: Family) -> str | None:
-    """The space whose size is chosen here: one that both multiplies and divides, and alone.
-
-    Several sizes for each neuron (around a normalization), or one that nothing divides by again, have no closed form
-    or no optimum of their own; they stay as the balanced gauge has them.
-    """
-    powers = {power for _, kind in found for power in kind}
-    names = {name for name, _ in powers}
-    if len(family.sizes) != 1 or names != set(family.sizes):
-        return None
-    name = family.sizes[0]
-    return name if {power for _, power in powers} == {1, -1} and len(powers) == 2 else None
 
 
 def _cost(found: dict[Kind, Products], sign: dict[str, float], scaled: str | None) -> tuple[Tensor, Tensor | None]:

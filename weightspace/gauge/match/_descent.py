@@ -3,7 +3,7 @@
 from typing import final
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..._types import Params
@@ -11,16 +11,18 @@ from ...spec import SymmetrySpec
 from .._element import Element, compose
 from ._carriers import Family, with_inside
 from ._problem import Problem, distances, total
+from ._settle import Settling
 from ._step import Scales, changes, match_family, move
 
 MOST_SWEEPS = 100
 """Descent stops by itself; this bounds it where rounding goes on finding gains."""
 
 GAIN = 1e-6
-"""Smallest gain of a step, relative to the squared norms, for which neurons change places; above float32 rounding."""
+"""Smallest gain of a step, relative to the squared distance that is left, for which neurons change places."""
 
 SETTLED = 1e-7
-"""Gain of a sweep over all scales at which they have settled well enough to match neurons again."""
+"""Gain of a sweep over all scales, relative to the squared norms, at which they have settled well enough to match
+neurons again."""
 
 EXACT = 1e-14
 """The same at the end of a descent."""
@@ -31,9 +33,10 @@ def descend(task: Problem, start: Element) -> tuple[Element, Float[Tensor, " b"]
 
     First order and signs, with the scales of the balanced gauge; then the scales of matched neurons settle, and whole
     families are matched over order, signs and scales at once, in turns until no neuron changes its place. No step
-    makes the distance larger, and it ends, since a step that gains nothing is not taken.
+    makes the distance larger, and it ends, since a step that gains nothing is not taken. Families that differ by no
+    more than the rounding of the problem are left alone.
     """
-    state = _State(task, start)
+    state = Descent(task, start)
     state.match("signs")
     if any(family.sizes for family in task.families):
         for _ in range(MOST_SWEEPS):
@@ -45,7 +48,7 @@ def descend(task: Problem, start: Element) -> tuple[Element, Float[Tensor, " b"]
 
 
 @final
-class _State:
+class Descent:
     """Where a descent stands: the element so far, the networks moved by it, and how far each parameter is."""
 
     def __init__(self, task: Problem, start: Element) -> None:
@@ -54,17 +57,27 @@ class _State:
         self.moved = move(start, task.right, task.spec)
         self.far = distances(task.left, self.moved, task.weighed)
 
-    def match(self, scales: Scales, *, once: bool = False) -> bool:
-        """Match family after family until none gains, or once each; whether any gained."""
+    def match(
+        self, scales: Scales, *, once: bool = False, dtype: torch.dtype | None = None, most: int = MOST_SWEEPS
+    ) -> bool:
+        """Match family after family until none gains, or once each; whether any gained.
+
+        Args:
+            scales: See :func:`match_family`.
+            once: One turn of every family.
+            dtype: Of the products; by default float32 where they decide places and signs only.
+            most: Turns of every family at most.
+        """
         task, gained = self.task, False
-        todo = torch.ones(task.num, len(task.families), dtype=torch.bool)
-        for _ in range(1 if once else MOST_SWEEPS):
+        todo = self._open()
+        for _ in range(1 if once else most):
             for place in range(len(task.families)):
                 which = todo[:, place].nonzero()[:, 0]
                 if len(which) == 0:
                     continue
                 todo[:, place] = False
-                better = self.step(place, which, scales, GAIN)
+                least = GAIN * total(self.far, task.num)[which]
+                better = self.step(place, which, scales, least, dtype)
                 if not len(better):
                     continue
                 gained = True
@@ -78,32 +91,48 @@ class _State:
         return gained
 
     def settle(self, least: float) -> None:
-        """Rescale matched neurons, family after family, until no step gains more than ``least``."""
-        which = torch.arange(self.task.num)
+        """Rescale matched neurons, family after family, until no turn of all gains more than ``least``."""
+        task = self.task
+        which = self._open().any(1).nonzero()[:, 0]
+        if not len(which):
+            return
+        part = SymmetrySpec(task.spec.spaces, tuple(item for item in task.spec.params if item[0] in task.weighed))
+        here, there = (self._of(params, part, which) for params in (task.left, self.moved))
+        settling = Settling(here, there, part, task.families)
         for _ in range(MOST_SWEEPS):
-            moving = torch.zeros(self.task.num, dtype=torch.bool)
-            for place, family in enumerate(self.task.families):
-                if any(each.sizes for each in with_inside(family)) and len(which):
-                    moving[self.step(place, which, "own", least)] = True
-            which = moving.nonzero()[:, 0]
-            if not len(which):
+            if bool((settling.sweep() <= least * task.size[which]).all()):
                 break
+        self._take(settling.element, which, task.spec, torch.zeros(len(which), dtype=torch.float64))
 
-    def step(self, place: int, which: Tensor, scales: Scales, least: float) -> Tensor:
-        """Match one family of the pairs ``which``; returns those for which the distance fell."""
+    def step(
+        self,
+        place: int,
+        which: Int[Tensor, " c"],
+        scales: Scales,
+        least: Float[Tensor, " c"],
+        dtype: torch.dtype | None = None,
+    ) -> Int[Tensor, " d"]:
+        """Match one family of the pairs ``which``; returns those whose distance fell by more than ``least``."""
         task, part = self.task, self.task.parts[place]
         here, there = self._of(task.left, part, which), self._of(self.moved, part, which)
-        step = match_family(here, there, task.spec, task.families[place], scales, least * task.size[which])
+        step = match_family(here, there, task.spec, task.families[place], scales, least, dtype)
         changed = changes(step)
         if not bool(changed.all()):
-            which, step = which[changed], step[changed]
+            which, step, least = which[changed], step[changed], least[changed]
             if not len(which):
                 return which
-            here, there = ({name: value[changed] for name, value in params.items()} for params in (here, there))
+        return self._take(step, which, part, least)
+
+    def _take(
+        self, step: Element, which: Int[Tensor, " c"], part: SymmetrySpec, least: Float[Tensor, " c"]
+    ) -> Int[Tensor, " d"]:
+        """Move the pairs ``which`` that a step of one part brings nearer by more than ``least``; returns these."""
+        task = self.task
+        here, there = self._of(task.left, part, which), self._of(self.moved, part, which)
         new = move(step, there, part)
         far = distances(here, new, task.weighed)
         gain = torch.stack([self.far[name][which] - value for name, value in far.items()]).sum(0)
-        better = gain > least * task.size[which]
+        better = gain > least
         chosen = which[better]
         if not len(chosen):
             return chosen
@@ -114,6 +143,14 @@ class _State:
             self.far[name] = self.far[name].index_copy(0, chosen, value[better])
         self.element = self.element.put(chosen, compose(step[better], self.element[chosen]))
         return chosen
+
+    def _open(self) -> Bool[Tensor, "b _f"]:
+        """By pair and family, whether any parameter of it differs by more than rounding."""
+        sizes, rounding = self.task.sizes, self.task.rounding
+        differs = {name: far > rounding * sizes[name] for name, far in self.far.items()}
+        none = torch.zeros(self.task.num, dtype=torch.bool)
+        found = [[differs[name] for name in part.axes if name in differs] for part in self.task.parts]
+        return torch.stack([none, *(torch.stack([none, *each]).any(0) for each in found)], 1)[:, 1:]
 
     def _of(self, params: Params, part: SymmetrySpec, which: Tensor) -> Params:
         if len(which) == self.task.num:

@@ -11,8 +11,6 @@ from torch import Tensor
 
 from ..._types import Params
 from ...spec import SymmetrySpec
-from .._element import Element, identity
-from ..canonical import canonicalize
 from ._carriers import Family, families
 
 
@@ -28,6 +26,7 @@ class Problem:
         families: See :func:`families`.
         weighed: Parameters whose distance counts.
         parts: By family, the spec of what a step of it changes.
+        rounding: Squared distance, relative to the squared norm of a parameter, that rounding explains.
     """
 
     left: Params
@@ -36,6 +35,7 @@ class Problem:
     families: tuple[Family, ...]
     weighed: frozenset[str]
     parts: tuple[SymmetrySpec, ...]
+    rounding: float = 0.0
 
     @property
     def num(self) -> int:
@@ -66,8 +66,8 @@ class Problem:
         return total(self.sizes, self.num)
 
 
-def problem(left: Params, right: Params, spec: SymmetrySpec) -> Problem:
-    """The matching problem of two stacks ``[b, ...]`` of float networks."""
+def problem(left: Params, right: Params, spec: SymmetrySpec, rounding: float = 0.0) -> Problem:
+    """The matching problem of two stacks ``[b, ...]`` of float networks; ``rounding`` as of :class:`Problem`."""
     found = families(spec)
     weighed = frozenset(
         name
@@ -79,7 +79,7 @@ def problem(left: Params, right: Params, spec: SymmetrySpec) -> Problem:
         SymmetrySpec(spec.spaces, tuple((name, axes) for name, axes in spec.params if name in family.params))
         for family in found
     )
-    return Problem(left, right, spec, found, weighed, parts)
+    return Problem(left, right, spec, found, weighed, parts, rounding)
 
 
 def distances(
@@ -101,11 +101,3 @@ def distance(left: Mapping[str, Tensor], right: Mapping[str, Tensor], names: fro
 def total(found: dict[str, Float[Tensor, " b"]], num: int) -> Float[Tensor, " b"]:
     """Sum of squared distances, or of whatever stands by parameter."""
     return torch.stack([torch.zeros(num, dtype=torch.float64), *found.values()]).sum(0)
-
-
-def balance(params: Mapping[str, Tensor], spec: SymmetrySpec) -> tuple[Params, Element]:
-    """Stacked networks in the balanced gauge, and the elements that lead there."""
-    if not any(space.scale in ("positive", "nonzero") for space in spec.free):
-        return dict(params), identity(spec).expand(len(next(iter(params.values()))))
-    moved, element, _ = canonicalize(params, spec, scale="balanced", permute=False)
-    return moved, element

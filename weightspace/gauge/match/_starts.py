@@ -21,35 +21,50 @@ CLEARLY = 2.0
 """How many times as much one side must tell for a sweep from the other one to be left out."""
 
 
-def starts(task: Problem, restarts: int, seed: int) -> Iterator[tuple[str, Element]]:
-    """Name and element of every start: the sweeps, the identity, and random ones."""
+def starts(task: Problem, restarts: int, seed: int, progress: Progress | None = None) -> Iterator[tuple[str, Element]]:
+    """Name and element of every start: the sweeps, the identity, and random ones.
+
+    ``progress`` is called with the families that a sweep has matched, and their number.
+    """
     onward, backward = task.families, task.families[::-1]
     told = [known_share(task, order) for order in (onward, backward)]
     # From a side that tells much less, a sweep is nearer only by chance.
     if onward and (restarts or told[0] * CLEARLY >= told[1]):
-        yield "sweep", sweep(task, onward)
+        yield "sweep", sweep(task, onward, progress)
     if backward and (restarts or told[1] * CLEARLY >= told[0]):
-        yield "backward", sweep(task, backward)
+        yield "backward", sweep(task, backward, progress)
     yield "identity", identity(task.spec).expand(task.num)
     for place in range(restarts):
         drawn = sample(task.spec, seed + place, num=task.num, max_scale=1.0)
         yield f"random {place}", drawn
 
 
+def begin(
+    task: Problem, near: float, *, restarts: int = 0, seed: int = 0, progress: Progress | None = None
+) -> tuple[Element, list[Element], dict[str, Float[Tensor, " b"]]]:
+    """The nearest start of each pair, all starts, and the squared distance at each.
+
+    Without restarts, none is tried once every pair has one at a squared distance of ``near``, relative to the norm.
+    """
+    began: dict[str, Tensor] = {}
+    every: list[Element] = []
+    nearest, least = identity(task.spec).expand(task.num), torch.full((task.num,), torch.inf, dtype=torch.float64)
+    for name, start in starts(task, restarts, seed, progress):
+        began[name] = distance(task.left, move(start, task.right, task.spec), task.weighed)
+        # A later start must be clearly nearer: rounding would else choose between equal ones.
+        nearest = _merged(began[name] < least * (1 - 1e-9), start, nearest)
+        least = torch.minimum(least, began[name])
+        every.append(start)
+        if not restarts and bool((least <= near * task.size).all()):
+            break
+    return nearest, every, began
+
+
 def best_start(
     task: Problem, restarts: int, seed: int, progress: Progress | None = None
 ) -> tuple[Element, Float[Tensor, " b"], dict[str, Float[Tensor, " b"]]]:
     """The best end of the descents of each pair, its squared distance, and the squared distance of every start."""
-    began: dict[str, Tensor] = {}
-    nearest: Element | None = None
-    ends: list[Element] = []
-    for name, start in starts(task, restarts, seed):
-        began[name] = distance(task.left, move(start, task.right, task.spec), task.weighed)
-        # A later start must be clearly nearer: rounding would else choose between equal ones.
-        better = began[name] < torch.stack(list(began.values())[:-1] or [began[name] * torch.inf]).amin(0) * (1 - 1e-9)
-        nearest = start if nearest is None else _merged(better, start, nearest)
-        ends += [start] if restarts else []
-    assert nearest is not None, "the identity is always a start"
+    nearest, ends, began = begin(task, task.rounding, restarts=restarts, seed=seed)
     if not restarts or bool((torch.stack(list(began.values())).amin(0) <= EXACT * task.size).all()):
         ends = [nearest]
     best, far = descend(task, ends[0])

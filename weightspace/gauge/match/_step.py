@@ -16,7 +16,7 @@ from ._assign import assign, orders, plan
 from ._carriers import Family, with_inside
 from ._costs import Choice, pair_costs, products
 
-Scales = Literal["signs", "pairs", "own"]
+Scales = Literal["signs", "pairs"]
 
 
 def move(element: Element, params: Params, spec: SymmetrySpec) -> Params:
@@ -33,6 +33,7 @@ def match_family(
     family: Family,
     scales: Scales = "pairs",
     least: Float[Tensor, " b"] | None = None,
+    dtype: torch.dtype | None = None,
 ) -> Element:
     """The element of one family, all else left alone, that brings ``right`` nearest to ``left``.
 
@@ -41,29 +42,20 @@ def match_family(
         right: As many to move; parameters of the family at least.
         spec: The symmetry of all.
         family: What is matched.
-        scales: ``"signs"``: positive scales stay; ``"pairs"``: the best for every pair of neurons; ``"own"``: the best
-            for every neuron where it is.
+        scales: ``"signs"``: positive scales stay; ``"pairs"``: the best for every pair of neurons.
         least: Gains of no more are none: the neurons stay where they are.
+        dtype: Of the products; by default float32 for ``"signs"``, where a step that gains nothing is found out by
+            its distance, and float64 otherwise.
     """
     costs: dict[str, Tensor | None] = {}
     choices: dict[str, Choice] = {}
-    # Places and signs are chosen in single precision: a step must gain more than its rounding.
-    dtype = torch.float32 if scales == "signs" else torch.float64
+    if dtype is None:
+        dtype = torch.float32 if scales == "signs" else torch.float64
     for each in with_inside(family):
-        found = products(left, right, each.carriers, own=scales == "own", dtype=dtype)
+        found = products(left, right, each.carriers, dtype=dtype)
         costs[each.space], choices[each.space] = pair_costs(found, each, sizes=scales != "signs")
     num = len(next(iter(left.values())))
-    if scales == "own":
-        return _in_place(choices, spec, num)
     return element_of(family, costs, choices, spec, num, least)
-
-
-def _in_place(choices: dict[str, Choice], spec: SymmetrySpec, num: int) -> Element:
-    perm = {space.name: torch.arange(space.size).expand(num, -1) for space in spec.free}
-    scale = {space.name: torch.ones(num, space.size, dtype=torch.float64) for space in spec.free}
-    for choice in choices.values():
-        scale |= {name: value.double().reshape(num, -1) for name, value in choice.items()}
-    return Element(perm, scale)
 
 
 def element_of(

@@ -7,18 +7,23 @@ a planted element is found at once, where descent from the identity ends in a po
 Source: the sorted slices and the sweep are ours; the reference starts from the identity (arXiv:2511.12601).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ...spec import SymmetrySpec
 from .._element import Element, compose, identity
+from ..index import has_own_order
 from ._carriers import Carrier, Family, with_inside
 from ._costs import Choice, Products, pair_costs, products
 from ._problem import Problem
 from ._step import element_of, move
+
+CLEAR = 0.01
+"""Squared distance to the nearest neuron, relative to that of the next one, at which there is no doubt."""
 
 
 def known_share(task: Problem, order: tuple[Family, ...]) -> float:
@@ -35,12 +40,20 @@ def known_share(task: Problem, order: tuple[Family, ...]) -> float:
     return least
 
 
-def sweep(task: Problem, order: tuple[Family, ...]) -> Element:
-    """The element found by matching the families in the given order, each by what is known then."""
+def sweep(task: Problem, order: tuple[Family, ...], progress: Callable[[int, int], None] | None = None) -> Element:
+    """The element found by matching the families in the given order, each by what is known then.
+
+    Args:
+        task: The networks.
+        order: Its families, in some order.
+        progress: Called with the families matched and their number.
+    """
     element, (left, moved) = identity(task.spec).expand(task.num), task.single
     moved = dict(moved)
     known: set[str] = set()
-    for family in order:
+    for place, family in enumerate(order):
+        if progress is not None:
+            progress(place, len(order))
         costs: dict[str, Tensor | None] = {}
         choices: dict[str, Choice] = {}
         signed: set[str] = set()
@@ -50,6 +63,8 @@ def sweep(task: Problem, order: tuple[Family, ...]) -> Element:
             found = products(left, moved, exact, dtype=torch.float32)
             cost, choices[each.space] = pair_costs(found, each, sizes=False)
             signed |= {name for parity, _ in found for name in parity}
+            if cost is not None and rough and _is_clear(cost, _norms(left, exact)):
+                rough = ()
             for carrier in rough:
                 its = _slices(left, moved, carrier, known, task.spec)
                 more = its.norm.unsqueeze(-2) - 2 * its.inner
@@ -63,7 +78,28 @@ def sweep(task: Problem, order: tuple[Family, ...]) -> Element:
         # A sign that no exact entry has shown is open still: entries towards it are compared by magnitude.
         every = {name for each in with_inside(family) for name in each.signs}
         known |= (every & signed) | {f"no sign of {name}" for name in every - signed}
+    if progress is not None:
+        progress(len(order), len(order))
     return element
+
+
+def _norms(params: Mapping[str, Tensor], carriers: tuple[Carrier, ...]) -> Float[Tensor, "b n"]:
+    """Squared norms of neurons over all that carries them."""
+    norms = [carrier.rows(params[carrier.param]).flatten(2).square().sum(-1) for carrier in carriers]
+    return torch.stack(norms).sum(0)
+
+
+def _is_clear(cost: Float[Tensor, "b n n"], norm: Float[Tensor, "b n"]) -> bool:
+    """Whether every neuron has a partner of its own that is far nearer than any other one; ``norm`` is of the rows.
+
+    Then entries whose order is open, which cost most, have nothing to add.
+    """
+    if cost.shape[-1] == 1:
+        return True
+    far = cost + norm.unsqueeze(-1)
+    (first, second), (place, _) = (found.unbind(-1) for found in far.topk(2, largest=False))
+    partners = place.sort(-1).values == torch.arange(place.shape[-1])
+    return bool((partners & (first <= CLEAR * second) & (second > CLEAR * norm)).all())
 
 
 def _unknown(carrier: Carrier, known: set[str]) -> bool:
@@ -88,14 +124,16 @@ def _slices(
         here, there = here.abs(), there.abs()
     # Behind networks, neurons and a neuron's own entries come the other axes in their order.
     rest = [dim for dim in range(len(spec.axes[carrier.param])) if dim not in carrier.dims]
-    sort = [3 + rest.index(dim) for dim in sorted(carrier.others) if any(n not in known for n in carrier.others[dim])]
+    free = {space.name for space in spec.free if has_own_order(space)} - known
+    loose = [dim for dim in sorted(carrier.others) if carrier.others[dim] & free]
+    sort = sorted({3 + rest.index(dim) if dim in rest else 2 for dim in loose})
     if not sort:  # only the signs are open
         here, there = here.flatten(2), there.flatten(2)
         return Products(here @ there.mT, there.square().sum(-1))
-    kept = [dim for dim in range(3, here.ndim) if dim not in sort]
+    kept = [dim for dim in range(2, here.ndim) if dim not in sort]
     here, there = (
         # Several times as fast as the sort of torch.
-        torch.from_numpy(np.sort(value.permute(0, 1, 2, *kept, *sort).flatten(3 + len(kept)).numpy())).flatten(2)
+        torch.from_numpy(np.sort(value.permute(0, 1, *kept, *sort).flatten(2 + len(kept)).numpy())).flatten(2)
         for value in (here, there)
     )
     return Products(here @ there.mT, there.square().sum(-1))

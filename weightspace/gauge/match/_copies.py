@@ -1,0 +1,59 @@
+"""Which neuron of one network is which of another one that may be a copy of it: order and signs alone.
+
+Sizes are balanced already. Every parameter counts in units of its own size, so that what rounding does to large ones
+does not hide the small ones. Numbers of two networks that are one need no more than float32 to be told apart, but for
+near duplicates among their neurons: what float32 leaves open is matched once more in float64.
+"""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from ..._types import Params
+from ...spec import SymmetrySpec
+from .._element import Element
+from ._descent import Descent
+from ._problem import problem, total
+from ._starts import Progress, begin
+
+PASSES = 10
+
+ROUNDING = 1e-12
+"""Squared distance, relative to the squared norm, that float32 explains."""
+
+NEAR = 0.1
+"""The same, of two networks that may be one: rounded to very few bits at most."""
+
+
+def matched(left: Params, right: Params, spec: SymmetrySpec, progress: Progress | None = None) -> Element:
+    """The element of permutations and signs that brings ``left`` near ``right``.
+
+    Args:
+        left: One network in the balanced gauge.
+        right: Another one.
+        spec: The symmetry of both.
+        progress: Called with the families of spaces that are matched, and their number.
+    """
+    units = {name: _unit(value) for name, value in right.items()}
+
+    def in_units(params: Params, dtype: torch.dtype) -> Params:
+        floats = {name: (value / units[name]).to(dtype) for name, value in params.items() if value.is_floating_point()}
+        return {name: floats.get(name, value).unsqueeze(0) for name, value in params.items()}
+
+    task = problem(in_units(right, torch.float32), in_units(left, torch.float32), spec, ROUNDING)
+    start, _, _ = begin(task, NEAR, progress=progress)
+    state = Descent(task, start)
+    state.match("signs", most=PASSES)
+    far, size = float(total(state.far, 1)), float(task.size)
+    if ROUNDING * size < far <= NEAR * size:
+        wide = replace(task, left=in_units(right, torch.float64), right=in_units(left, torch.float64))
+        state = Descent(wide, state.element)
+        state.match("signs", dtype=torch.float64, most=PASSES)
+    return state.element[0]
+
+
+def _unit(value: Tensor) -> Tensor:
+    """Root mean square, or 1."""
+    size = torch.linalg.vector_norm(value.double()) / max(value.numel(), 1) ** 0.5
+    return size if size > 0 else torch.ones_like(size)
