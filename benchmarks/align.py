@@ -28,7 +28,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 import weightspace as ws
-from weightspace.alignment import align
+from weightspace.alignment import align, without_scales
 
 Params = dict[str, Tensor]
 WIDTHS = (32, 64, 128, 256, 512, 1024)
@@ -53,13 +53,13 @@ def draw(spec: ws.SymmetrySpec, seed: int, num: int | None = None) -> Params:
     }
 
 
-def plain(a: Params, b: Params, signs: bool, sweep: bool) -> float:
+def plain(a: Params, b: Params, signs: bool, sweep: bool, dtype: torch.dtype = torch.float64) -> float:
     """Squared distance after plain coordinate descent, from the identity or from a forward sweep."""
     layers = len(a) // 2
-    wa, wb = ([p[f"{2 * k}.weight"].double().numpy() for k in range(layers)] for p in (a, b))
-    ba, bb = ([p[f"{2 * k}.bias"].double().numpy() for k in range(layers)] for p in (a, b))
+    wa, wb = ([p[f"{2 * k}.weight"].to(dtype).numpy() for k in range(layers)] for p in (a, b))
+    ba, bb = ([p[f"{2 * k}.bias"].to(dtype).numpy() for k in range(layers)] for p in (a, b))
     ends = [wa[0].shape[1], *(w.shape[0] for w in wa)]
-    perm, sign = [np.arange(n) for n in ends], [np.ones(n) for n in ends]
+    perm, sign = [np.arange(n) for n in ends], [np.ones(n, wa[0].dtype) for n in ends]
 
     def moved(k: int) -> np.ndarray:
         out, into = k + 1, k
@@ -72,7 +72,7 @@ def plain(a: Params, b: Params, signs: bool, sweep: bool) -> float:
     def choose(k: int, gain: np.ndarray, cost: np.ndarray) -> None:
         rows, columns = linear_sum_assignment(cost)
         perm[k] = columns
-        sign[k] = np.where(gain[rows, columns] < 0, -1.0, 1.0) if signs else np.ones(len(rows))
+        sign[k][:] = np.where(gain[rows, columns] < 0, -1.0, 1.0) if signs else 1.0
 
     for k in range(1, layers) if sweep else ():
         before = wb[k - 1][:, perm[k - 1]] * sign[k - 1]
@@ -136,6 +136,42 @@ def against_plain(rounds: int) -> dict[str, object]:
     return out
 
 
+def with_scales(rounds: int) -> dict[str, object]:
+    """ReLU networks: all symmetries and permutations alone, beside the plain loop over permutations in float32."""
+    spec = chain((784, 512, 512, 512, 10), "positive")
+    seconds: dict[str, list[float]] = {}
+    ratios: dict[str, list[float]] = {}
+    ends: dict[str, list[float]] = {}
+    for seed in range(3):
+        a, b = draw(spec, 2 * seed), draw(spec, 2 * seed + 1)
+        reached: dict[str, float] = {}
+        ways = {
+            "plain, order, float32, from the identity": lambda a=a, b=b: plain(a, b, False, False, torch.float32),
+            "ours, order": lambda a=a, b=b: squared(a, align(a, b, without_scales(spec)).params),
+            "ours, order and positive scales": lambda a=a, b=b: squared(a, align(a, b, spec).params),
+        }
+
+        def keep(name: str, ways: dict[str, Callable[[], float]] = ways, to: dict[str, float] = reached) -> None:
+            to[name] = ways[name]()
+
+        times = interleaved({name: (lambda name=name: keep(name)) for name in ways}, rounds)
+        for name in ways:
+            seconds.setdefault(name, []).extend(times[name])
+            ratios.setdefault(name, []).append(median_ratio(times[name], times[next(iter(ways))]))
+            ends.setdefault(name, []).append(reached[name])
+    rows = [
+        (
+            name,
+            f"{statistics.median(seconds[name]):.3f} s",
+            f"{statistics.median(ratios[name]):.2f}",
+            ", ".join(f"{end:.0f}" for end in ends[name]),
+        )
+        for name in seconds
+    ]
+    print_table(("ReLU networks, by", "median", "times plain", "squared distance, three pairs"), rows)
+    return {"seconds": seconds, "times plain": ratios, "squared distance": ends}
+
+
 def many_inrs() -> dict[str, object]:
     spec = chain((2, 32, 32, 1), "sign")
     a, b = draw(spec, 0, 1000), draw(spec, 1, 1000)
@@ -181,6 +217,7 @@ def main() -> None:
     result = {
         "environment": environment(),
         "plain": against_plain(args.rounds),
+        "positive scales": with_scales(args.rounds),
         "inrs": many_inrs(),
         "growth": growth(args.rounds),
     }

@@ -1,5 +1,6 @@
 """Coordinate descent: one family of spaces after the other is matched exactly while the others stay."""
 
+from dataclasses import replace
 from typing import final
 
 import torch
@@ -36,9 +37,16 @@ def descend(task: Problem, start: Element) -> tuple[Element, Float[Tensor, " b"]
     makes the distance larger, and it ends, since a step that gains nothing is not taken. Families that differ by no
     more than the rounding of the problem are left alone.
     """
+    sized = any(family.sizes for family in task.families)
+    if sized:  # what is matched now is matched once more with its sizes: single precision will do
+        left, right = task.single
+        single = Descent(replace(task, left=left, right=right), start)
+        single.match("signs")
+        start = single.element
     state = Descent(task, start)
-    state.match("signs")
-    if any(family.sizes for family in task.families):
+    if not sized:
+        state.match("signs")
+    else:
         for _ in range(MOST_SWEEPS):
             state.settle(SETTLED)
             if not state.match("pairs", once=True):
