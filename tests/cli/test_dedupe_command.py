@@ -75,6 +75,27 @@ def test_copies_share_a_group_and_a_near_network_has_its_own(folder: Path, capsy
     assert "Largest groups" in printed.out
 
 
+def test_with_a_module_a_group_that_computes_the_same_as_another_names_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(folder)
+    (folder / "dedupe_nets.py").write_text(
+        "from torch import nn\n\ndef make():\n    return nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 4), "
+        "nn.ReLU(), nn.Linear(4, 2))\n"
+    )
+    (dead,) = networks(ws.parse(SPEC.format("positive")), 1, 5)
+    dead["2.weight"][:, 1] = 0
+    save_file(dead, folder / "nets/e0.safetensors")
+    save_file(dead | {"0.bias": dead["0.bias"] + torch.eye(5)[1].double()}, folder / "nets/e1.safetensors")
+    assert main(COMMAND) == 0
+    assert "compute the same" not in capsys.readouterr().out
+    assert main(["dedupe", "nets", "--model", "dedupe_nets:make", "--input", "4,3", "--out", "groups.csv"]) == 0
+    assert "no element of the spec between them: 1" in " ".join(capsys.readouterr().out.split())
+    with (folder / "groups.csv").open() as lines:
+        named = {Path(row["file"]).name: Path(row["same_function_as"]).name for row in csv.DictReader(lines)}
+    assert {file: other for file, other in named.items() if other} == {"e1.safetensors": "e0.safetensors"}
+
+
 def test_a_second_run_reads_only_the_files_that_changed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from weightspace.run import dedupe
 

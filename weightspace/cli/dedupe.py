@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .._errors import ConfigError
-from ._architecture import add_architecture, read_params, spec_of
+from ._architecture import add_architecture, architecture_of, read_params
 from ._arguments import add_out
 from ._console import print_table, progress, say
 from ._verb import Verb
@@ -30,25 +30,33 @@ def _run(args: argparse.Namespace, _: list[str]) -> None:
     from ..files import atomic
     from ..files.folder import find_networks
     from ..run.dedupe import dedupe
+    from ..run.one_function import one_function
 
     if args.out.suffix != ".csv":
         raise ConfigError(f"--out {args.out} is not a .csv file. Type e.g. --out groups.csv")
-    files, spec = find_networks([args.folder]), spec_of(args)
+    files, known = find_networks([args.folder]), architecture_of(args)
+    spec = known.spec
     cache = args.out.with_name(f"{args.out.name}.cache")
     with progress() as show:
         members = dedupe(files, lambda file: read_params(file, spec), spec, cache, show)
     number = {first: place for place, first in enumerate(dict.fromkeys(member.first for member in members), 1)}
-    atomic.write_text(args.out, _table(members, number))
+    alike: dict[Path, Path] = {}
+    if known.module is not None:
+        alike = one_function(list(number), lambda file: read_params(file, spec), known.module, known.example)
+    atomic.write_text(args.out, _table(members, number, alike))
     _show(members, number)
+    if alike:
+        say(f"groups that compute the same as an earlier one, with no element of the spec between them: {len(alike)}")
     say(f"table: {args.out}")
 
 
-def _table(members: "Sequence[Member]", number: dict[Path, int]) -> str:
+def _table(members: "Sequence[Member]", number: dict[Path, int], alike: dict[Path, Path]) -> str:
     sink = io.StringIO()
     writer = csv.writer(sink, lineterminator="\n")
-    writer.writerow(("file", "group", "representative", "roundings"))
+    writer.writerow(("file", "group", "representative", "roundings", "same_function_as"))
     for member in members:
-        writer.writerow((member.file, number[member.first], member.first, f"{member.roundings:.4g}"))
+        found = (number[member.first], member.first, f"{member.roundings:.4g}", alike.get(member.first, ""))
+        writer.writerow((member.file, *found))
     return sink.getvalue()
 
 
@@ -73,7 +81,9 @@ DEDUPE = Verb(
     "Group a folder of checkpoints: one group for each network, whatever its gauge and number type.",
     "Files of one group hold one network up to permutations, signs, scales and rounding: each is compared with the\n"
     "first file of its group, and a permutation, signs and scales that carry one to the other are found\n"
-    "(`weightspace same` shows them). Files that agree in their invariants only are not grouped.",
+    "(`weightspace same` shows them). Files that agree in their invariants only are not grouped.\n"
+    "With --model, a group that computes the same as an earlier one, with no such element between them, names it in\n"
+    "the column same_function_as.",
     "weightspace dedupe checkpoints --spec spec.txt --out groups.csv",
     _arguments,
     _run,

@@ -35,6 +35,7 @@ from ._neuron import rescale as rescale
 from ._neuron import safe_norm as safe_norm
 from ._outputs import Outputs as Outputs
 from ._outputs import compare_outputs as compare_outputs
+from ._outputs import output_vector as output_vector
 from ._probes import cast as cast
 from ._probes import random_like as random_like
 from ._probes import runnable as runnable

@@ -15,7 +15,7 @@ from .canonical import canonicalize, units
 from .index import neuron_rows
 
 _STEP = 0.05
-KIND = "ws1"
+KIND = "ws2"
 """Which invariants these are: a kept vector is compared with others of its kind only."""
 
 

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from .._errors import SpecMismatch
 from .._types import Params
-from ._probes import Args, cast, groups_of_inputs, runnable
+from ._probes import Args, cast, groups_of_inputs, random_like, runnable
 from ._rounding import rounded_otherwise, rounding
 from ._verify import Example, _compare, _outputs, _probes
 
@@ -123,6 +124,18 @@ def compare_outputs(
         worst.inputs,
         worst.kind,
     )
+
+
+def output_vector(module: nn.Module, params: Mapping[str, Tensor], example: Example) -> Float[Tensor, " _k"]:
+    """All outputs on one random input like the example, the same for all networks of an architecture.
+
+    Raises:
+        ConfigError: if the module cannot be run.
+    """
+    args = example if isinstance(example, tuple) else (example,)
+    net, dtype = runnable(module, params, args)
+    outputs = _outputs(net, cast(params, dtype), random_like(net, args, dtype))
+    return torch.cat([value.double().flatten() for value in outputs])
 
 
 @final
