@@ -70,6 +70,28 @@ def test_the_total_distance_never_rises(name):
     assert totals[-1] < totals[0] * (1 - 1e-3) or name == "residual"
 
 
+def test_a_merge_says_what_it_was_matched_by_and_whether_the_plain_mean_is_better():
+    module, x = case("relu")
+    spec = ws.derive(module, x)
+    nets = unrelated(spec, 2)
+    plain = {name: (nets[0][name] + nets[1][name]) / 2 for name in nets[0]}
+
+    def nearness(params):
+        return -max(float((params[name] - plain[name]).abs().max()) for name in plain)
+
+    found = merge(nets, spec, module=module, inputs=[x], score=nearness)
+    assert found.matched == "features"
+    assert found.naive == pytest.approx(0, abs=1e-12)
+    assert found.worse_than_naive
+    assert "merged by features" in str(found)
+    assert "worse than naive" in str(found)
+    assert len(found.scores) == 2
+    better = merge(nets, spec, score=lambda params: -nearness(params))
+    assert better.matched == "weights"
+    assert not better.worse_than_naive
+    assert "worse than naive" not in str(better)
+
+
 def test_the_merged_function_does_not_depend_on_the_gauges_that_networks_come_in():
     module, x = case("relu")
     spec = ws.derive(module, x)

@@ -34,6 +34,17 @@ def whole(channels, side):
 def mnist():
     return whole(1, 28)
 
+class Tokens(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed, self.leave = nn.Embedding(9, 8), nn.Linear(8, 10)
+
+    def forward(self, tokens):
+        return self.leave(torch.relu(self.embed(tokens)))
+
+def tokens():
+    return Tokens()
+
 def colour():
     return whole(3, 32)
 """
@@ -95,6 +106,8 @@ def test_every_curve_has_the_same_ends_and_aligning_lowers_the_middle(
     assert "weights + repair" in text
     printed = capsys.readouterr().out
     assert "test half" in printed
+    assert "lowest at the middle: " in printed
+    assert ("worse than naive: " in printed) == ("True" in (folder / "barrier" / "barriers.csv").read_text())
     assert "written: barrier/barriers.csv" in printed
 
 
@@ -107,6 +120,33 @@ def test_between_copies_of_one_network_weights_are_flat_and_permutations_are_not
     for method in ("weights", "mine.safetensors"):
         assert found[method][1][1] == pytest.approx(found[method][0][1], abs=1e-3)
     assert found["permutations"][1][1] > found["weights"][1][1] + 0.01
+
+
+@pytest.mark.usefixtures("folder")
+def test_what_makes_the_middle_worse_is_said_and_the_exit_code_is_0(
+    networks: list, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An element that turns the second network away from the first, as a saved alignment."""
+    net = torch.nn.Sequential(torch.nn.Linear(64, 24), torch.nn.ReLU(), torch.nn.Linear(24, 10))
+    spec = ws.derive(net, torch.zeros(2, 64))
+    ws.files.elements.save_element(Path("away.safetensors"), ws.sample(spec, 5, max_scale=50.0), spec)
+    save_file(networks[0], "same.safetensors")
+    words = ["a.safetensors", "same.safetensors", *MODEL, "--element", "away.safetensors", "--points", "3"]
+    assert main(["barrier", *words, "--out", "barrier"]) == 0
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("worse than naive")]
+    assert [line.split(":")[1].split(",")[0].strip() for line in said] == ["away.safetensors"]
+
+
+def test_permutations_only_leaves_the_scales_alone(folder: Path) -> None:
+    words = ["a.safetensors", "copy.safetensors", *MODEL, "--permutations-only"]
+    assert main(["barrier", *words, "--points", "3", "--out", "only"]) == 0
+    assert list(curves(folder / "only")) == ["naive", "weights", "weights + repair", "features", "features + repair"]
+    assert main(["align", *words, "--out", "only.safetensors", "--element", "order.safetensors"]) == 0
+    element, spec = ws.files.elements.load_element(Path("order.safetensors"))
+    assert all(bool((scale == 1).all()) for scale in element.scale.values())
+    assert spec == ws.parse((folder / "spec.txt").read_text())
+    norms = [load_file(name)["0.weight"].norm(dim=1).sort().values for name in ("only.safetensors", "copy.safetensors")]
+    torch.testing.assert_close(*norms)
 
 
 @pytest.mark.parametrize(
@@ -154,6 +194,10 @@ BAD = {
         ["f.safetensors", "f.safetensors", "--out", "new", "--model", "classified_nets:few", "--input", "2,64"],
         "the images have 10 classes",
     ),
+    "tokens": (
+        ["t.safetensors", "t.safetensors", "--out", "new", "--model", "classified_nets:tokens", "--input", "2,64:int"],
+        "images of 'digits' are pixels, and the module takes whole numbers (torch.int64, [2, 64])",
+    ),
     "other architecture": (["a.safetensors", "wide.safetensors", *OUT], "parameter '0.weight' has shape [7, 64]"),
     "other classes": (["a.safetensors", "classes.safetensors", *OUT], "networks of other inputs or classes cannot be"),
     "missing key": (["a.safetensors", "short.safetensors", *OUT], "short.safetensors: parameter '0.bias' is missing"),
@@ -175,6 +219,7 @@ def test_bad_input_ends_with_code_2_one_message_and_no_output(
 
     save_file(classified_nets.few().state_dict(), "f.safetensors")
     save_file(classified_nets.image().state_dict(), "i.safetensors")
+    save_file(classified_nets.tokens().state_dict(), "t.safetensors")
     write_damaged(folder, folder / "a.safetensors", (folder / "spec.txt").read_text())
     words, message = BAD[name]
     refused(["barrier", *words], message, folder, capsys)

@@ -110,19 +110,52 @@ def test_aligned_networks_are_averaged_in_the_gauge_of_the_base(capsys: pytest.C
     assert not torch.allclose(merged("naive.safetensors")["0.weight"], load_file("a.safetensors")["0.weight"], atol=0.1)
 
 
+def test_batch_normalization_is_repaired_unless_the_recipe_says_otherwise(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "normed_nets.py").write_text(
+        "from torch import nn\n\ndef make():\n"
+        "    return nn.Sequential(nn.Linear(64, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 10)).eval()\n"
+    )
+    import normed_nets
+
+    for seed, name in enumerate("pq"):
+        torch.manual_seed(seed)
+        save_file(normed_nets.make().state_dict(), f"{name}.safetensors")
+    words = ["p.safetensors", "q.safetensors", "--model", "normed_nets:make", "--input", "2,64", "--images", "digits"]
+    results = []
+    for more, said in (([], "repair"), (["--statistics", "none"], "none")):
+        assert main(["merge", *words, *more, "--out", "merged.safetensors"]) == 0
+        assert f"matched by features; statistics: {said}" in capsys.readouterr().out
+        results.append(merged())
+        Path("merged.safetensors").unlink()
+    assert not torch.allclose(results[0]["1.running_var"], results[1]["1.running_var"])
+
+
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize(
     "more",
-    [["--method", "greedy"], ["--statistics", "repair"], ["--statistics", "reestimate"], ["--match", "features"]],
+    [
+        (["--method", "greedy"], "matched by features; statistics: none"),
+        (["--statistics", "repair", "--match", "weights"], "matched by weights; statistics: repair"),
+        (["--statistics", "reestimate"], "matched by features; statistics: reestimate"),
+        (["--permutations-only"], "matched by features, permutations only; statistics: none"),
+    ],
 )
-def test_images_choose_networks_and_mend_statistics(more: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_images_choose_networks_and_mend_statistics(
+    more: tuple[list[str], str], capsys: pytest.CaptureFixture[str]
+) -> None:
     for seed, name in enumerate("pqr"):
         save_file(random_network(seed, DIGITS), f"{name}.safetensors")
     names = [f"{name}.safetensors" for name in "pqr"]
     model = ["--model", "merged_nets:digits", "--input", "2,64", "--images", "digits"]
-    assert main(["merge", *names, *model, *more, "--out", "merged.safetensors"]) == 0
+    assert main(["merge", *names, *model, *more[0], "--out", "merged.safetensors"]) == 0
     text = capsys.readouterr().out
     assert "accuracy (%)" in text
+    assert more[1] in text
+    loss = float(next(line for line in text.splitlines() if line.split()[:1] == ["merged"]).split()[-2])
+    naive = float(text.split("(naive): ")[1].split()[0])
+    assert ("worse than naive" in text) == (loss > naive)
     assert ws.parse(DIGITS).check(merged()) is None
 
 

@@ -76,11 +76,29 @@ def test_files_hold_every_row_and_the_figure_every_method(tmp_path):
     pairs, curves, figure = files.write_barriers(tmp_path, found)
     rows = list(csv.DictReader(pairs.read_text().splitlines()))
     assert [float(row["over_line"]) for row in rows] == [row.curve.over_line for row in found.rows]
+    assert [row["worse_than_naive"] == "True" for row in rows] == [
+        row in found.worse_than_naive() for row in found.rows
+    ]
     places = list(csv.DictReader(curves.read_text().splitlines()))
     assert len(places) == len(found.rows) * 5
     text = figure.read_text()
     assert text.startswith("<svg")
     assert all(name in text for name in found.methods)
+
+
+def test_rows_above_naive_at_the_middle_are_named_and_no_others():
+    found = measured()
+    middle = {(row.pair, row.method): float(row.curve.loss[2]) for row in found.rows}
+    above = {key for key, loss in middle.items() if loss > middle[key[0], "naive"] + 1e-6}
+    assert {(row.pair, row.method) for row in found.worse_than_naive()} == above
+    assert any(method == "own" for _, method in above)
+    assert not any(method in ("naive", "weights") for _, method in above)
+    assert "worse than naive at the middle: own (pair 0)" in str(found)
+
+
+def test_a_symmetry_of_permutations_only_has_one_row_for_them():
+    spec = ws.alignment.without_scales(ws.derive(network(0), torch.zeros(2, 4).double()))
+    assert [method.name for method in methods(spec)] == ["naive", "weights"]
 
 
 def test_without_accuracies_there_are_none():

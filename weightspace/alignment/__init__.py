@@ -14,6 +14,8 @@ from ._linear_assignment import linear_assignment as linear_assignment
 from ._merge import Merged as Merged
 from ._merge import greedy_soup as greedy_soup
 from ._merge import merge as merge
+from ._merge import plain_mean as plain_mean
+from ._statistics import has_running_statistics as has_running_statistics
 from ._statistics import reestimate as reestimate
 from ._statistics import repair as repair
 from ._subgroups import without_scales as without_scales

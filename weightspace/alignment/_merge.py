@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import final
+from dataclasses import dataclass, replace
+from typing import Literal, final
 
 import torch
 from jaxtyping import Float
@@ -18,6 +18,8 @@ from ._batches import Inputs
 from ._feature_universe import feature_universe
 from ._shares import shares
 from ._universe import Universe, universe
+
+Matched = Literal["weights", "features"]
 
 Score = Callable[[Params], float]
 """A validation metric of one network; higher is better."""
@@ -38,6 +40,8 @@ class Merged:
         output_differences: Largest relative change of each network's outputs by moving it; empty without a module.
         scores: Metric of each network alone, for a greedy soup; otherwise empty.
         score: Metric of the merged network, likewise.
+        naive: Metric of the mean of the networks as given, with the same weights, likewise.
+        matched: By what neurons were matched.
     """
 
     params: Params
@@ -48,6 +52,13 @@ class Merged:
     output_differences: tuple[float, ...]
     scores: tuple[float, ...] = ()
     score: float | None = None
+    naive: float | None = None
+    matched: Matched = "weights"
+
+    @property
+    def worse_than_naive(self) -> bool:
+        """Whether the mean of the networks as given has a better metric; never without one."""
+        return self.score is not None and self.naive is not None and self.score < self.naive
 
     @property
     def used(self) -> tuple[int, ...]:
@@ -68,9 +79,10 @@ class Merged:
     def __str__(self) -> str:
         proof = f"{max(self.output_differences):.2g}" if self.output_differences else "not measured"
         far = float(self.distances.mean())
+        worse = f"; worse than naive: {self.score:.4g} against {self.naive:.4g}" if self.worse_than_naive else ""
         return (
-            f"{len(self.used)} of {len(self.weights)} networks merged, mean distance to their mean {far:.4g}, "
-            f"outputs changed by moving: {proof}"
+            f"{len(self.used)} of {len(self.weights)} networks merged by {self.matched}, mean distance to their mean "
+            f"{far:.4g}, outputs changed by moving: {proof}{worse}"
         )
 
 
@@ -82,6 +94,7 @@ def merge(
     module: nn.Module | None = None,
     example: Tensor | tuple[Tensor, ...] | None = None,
     inputs: Inputs | None = None,
+    score: Score | None = None,
     restarts: int = 0,
     seed: int = 0,
     progress: Progress | None = None,
@@ -100,6 +113,7 @@ def merge(
         example: Inputs for that; by default random ones, see :func:`weightspace.same_function`.
         inputs: Batches. With them neurons are matched by what they do on these (their features, read off the module);
             without, by their weights. Between unrelated networks features are much the better guide.
+        score: A metric, higher is better, to compare the result with the mean of the networks as given.
         restarts: Random starts of each pair of networks besides the usual ones, where weights are matched.
         seed: Of the random starts.
         progress: Called with networks compared with all after them and their number, or with batches seen likewise.
@@ -118,7 +132,14 @@ def merge(
     common = _universe(networks, spec, module, inputs, restarts=restarts, seed=seed, progress=progress)
     proof = _certificates(networks, common, spec, module, example)
     params = _mean(networks, common, share, spec)
-    return Merged(params, share, common.elements, common.spread, common.totals, proof)
+    found = Merged(params, share, common.elements, common.spread, common.totals, proof, matched=_matched(inputs))
+    if score is None:
+        return found
+    scores = tuple(_checked(score(dict(net)), f"network {k}") for k, net in enumerate(networks))
+    merged, naive = score(params), score(plain_mean(networks, share.tolist()))
+    return replace(
+        found, scores=scores, score=_checked(merged, "the result"), naive=_checked(naive, "the networks' plain mean")
+    )
 
 
 def greedy_soup(
@@ -171,7 +192,23 @@ def greedy_soup(
         if here >= best:
             chosen, best = [*chosen, k], here
     share = shares([float(k in chosen) for k in range(num)], num)
-    return Merged(mean(chosen), share, common.elements, common.spread, common.totals, proof, scores, best)
+    naive = _checked(score(plain_mean(networks, [1 / num] * num)), "the networks' plain mean")
+    proofs = (common.elements, common.spread, common.totals, proof)
+    return Merged(mean(chosen), share, *proofs, scores, best, naive, _matched(inputs))
+
+
+def plain_mean(networks: Sequence[Mapping[str, Tensor]], weights: Sequence[float]) -> Params:
+    """The mean of the networks as given, the control of every merge; integers and types are those of the first."""
+    return {
+        name: torch.stack([w * net[name].double() for w, net in zip(weights, networks, strict=True)]).sum(0).to(value)
+        if value.is_floating_point()
+        else value.clone()
+        for name, value in networks[0].items()
+    }
+
+
+def _matched(inputs: Inputs | None) -> Matched:
+    return "weights" if inputs is None else "features"
 
 
 def _universe(

@@ -35,6 +35,11 @@ class Moments:
     deviation: Float[Tensor, " n"]
 
 
+def has_running_statistics(module: nn.Module) -> bool:
+    """Whether the module has batch normalization with running statistics, which no mean of weights has right."""
+    return any(isinstance(part, _BatchNorm) and part.track_running_stats for part in module.modules())
+
+
 def reestimate(module: nn.Module, params: Mapping[str, Tensor], batches: Inputs) -> Params:
     """The parameters with running statistics of batch normalization measured anew, as their average over the batches.
 

@@ -15,6 +15,13 @@ def add_out(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="PATH", help=what)
 
 
+def add_permutations_only(parser: argparse.ArgumentParser) -> None:
+    """``--permutations-only``: what matchers do that know no signs and scales."""
+    parser.add_argument(
+        "--permutations-only", action="store_true", help="match over the order of neurons alone: no signs, no scales"
+    )
+
+
 def add_data(parser: argparse.ArgumentParser) -> None:
     """``--data DIR``: where image sets lie."""
     parser.add_argument(

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ._architecture import add_architecture, architecture_of
-from ._arguments import add_out, add_restarts, add_seed
+from ._arguments import add_out, add_permutations_only, add_restarts, add_seed
 from ._console import megabytes, print_table, progress, say
 from ._verb import Verb
 
@@ -26,6 +26,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_restarts(parser)
     add_seed(parser, "seed of the random starts")
+    add_permutations_only(parser)
     parser.add_argument("--dry-run", action="store_true", help="print what would be done and the memory it takes; end")
 
 
@@ -52,6 +53,7 @@ def _align(args: argparse.Namespace, _: list[str]) -> None:
             example=known.example,
             restarts=args.restarts,
             seed=args.seed,
+            permutations_only=args.permutations_only,
             progress=show,
         )
     found = done.found

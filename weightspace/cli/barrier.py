@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from .._errors import ConfigError
 from ._architecture import add_architecture, architecture_of
-from ._arguments import add_data, add_out, add_restarts, whole
+from ._arguments import add_data, add_out, add_permutations_only, add_restarts, whole
 from ._console import print_table, progress, say
 from ._verb import Verb
 
@@ -32,6 +32,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         "--points", type=whole(3, 9999), default=21, metavar="N", help="places on the way, odd (default: 21)"
     )
     add_restarts(parser)
+    add_permutations_only(parser)
 
 
 def _run(args: argparse.Namespace, _: list[str]) -> None:
@@ -58,12 +59,18 @@ def _run(args: argparse.Namespace, _: list[str]) -> None:
             element=args.element,
             points=args.points,
             restarts=args.restarts,
+            permutations_only=args.permutations_only,
             progress=show,
         )
     header = ("B as", "barrier, nats", "over mean", "at the middle", "points", "at the middle", "B: nats", "%")
     first = found.rows[0].row()
     say(f"images: {args.images}, test half; A has {_nats(first['loss_a'])} nats and {_percent(first['accuracy_a'])} %")
     print_table("Barrier: loss over the line between the ends, accuracy below it", header, list(map(_line, found.rows)))
+    for row in found.worse_than_naive():
+        naive, here = (_nats(pair.row()["midpoint"]) for pair in (found.rows[0], row))
+        say(f"worse than naive: {row.method}, {here} against {naive} nats over the line at the middle")
+    lowest = min(found.rows, key=lambda pair: float(pair.curve.loss[len(pair.curve.loss) // 2]))
+    say(f"lowest at the middle: {lowest.method}")
     say("\n".join(f"written: {file}" for file in files))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._errors import ConfigError
 from ._architecture import Architecture, architecture_of
-from ._arguments import add_data, shortened
+from ._arguments import add_data, add_permutations_only, shortened
 from ._console import Show, megabytes, print_table, progress, say
 from ._verb import Verb
 
@@ -37,15 +37,21 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, metavar="PATH", help="file of the result, or folder for shards")
     parser.add_argument("--method", metavar="NAME", help="linear, uniform, aligned or greedy (default: aligned)")
-    parser.add_argument("--match", metavar="NAME", help="align by weights (default), or by features on training images")
+    parser.add_argument(
+        "--match", metavar="NAME", help="align by weights, or by features on training images (default with them)"
+    )
     parser.add_argument("--weights", metavar="W,W,...", help="one number for each network (default: equal ones)")
     parser.add_argument("--model", metavar="PACKAGE.MODULE:FACTORY", help="function that makes the torch module")
     parser.add_argument("--input", action="append", metavar="SHAPE", help="shape of its input, e.g. 2,3,32,32")
     parser.add_argument("--spec", metavar="FILE", help="text of the spec, instead of the module")
     parser.add_argument("--images", metavar="NAME", help="image set for choosing (greedy), features, statistics")
     parser.add_argument(
-        "--statistics", metavar="NAME", help="repair or reestimate the statistics of the result on training images"
+        "--statistics",
+        metavar="NAME",
+        help="repair or reestimate the statistics of the result on training images, or none (default: repair where "
+        "there is batch normalization)",
     )
+    add_permutations_only(parser)
     add_data(parser)
     parser.add_argument("--dry-run", action="store_true", help="print what would be done and the memory it takes; end")
 
@@ -86,7 +92,8 @@ def _aligned(
 
     images = None if recipe.images is None else images_for(recipe.images, known.example, data, show)
     ready = None if known.module is None else bench(known.module, known.example, widest(sources.networks))
-    found, scores, rounding = merge_aligned(sources, recipe, known.spec, out, bench=ready, images=images, progress=show)
+    done = merge_aligned(sources, recipe, known.spec, out, bench=ready, images=images, progress=show)
+    found, scores, rounding = done.found, done.scores, done.rounding
     names = [str(recipe.models[place].model) for place in base_first(recipe)]
     rows = [
         (name, f"{float(weight):.4g}", f"{float(far):.4g}")
@@ -98,6 +105,13 @@ def _aligned(
         rows = [(*row, f"{loss:.4f}", f"{100 * right:.1f}") for row, (loss, right) in zip(rows, scores, strict=True)]
         header = (*header, "loss (nats)", "accuracy (%)")
     print_table(f"Networks in a common gauge{f', validation half of {recipe.images}' if scores else ''}", header, rows)
+    only = ", permutations only" if recipe.permutations_only else ""
+    say(f"matched by {found.matched}{only}; statistics: {done.statistics}")
+    if done.naive is not None:
+        loss, right = done.naive
+        say(f"mean as stored, not moved (naive): {loss:.4f} nats, {100 * right:.1f} %")
+        if done.worse_than_naive:
+            say(f"worse than naive: {scores[-1][0]:.4f} against {loss:.4f} nats")
     if found.output_differences:
         worst = max(found.output_differences)
         say(f"certificate: largest output difference of a network before and after moving, relative: {worst:.2g}")
@@ -112,12 +126,23 @@ def _recipe(args: argparse.Namespace) -> "MergeRecipe":
 
     options = {"architecture": args.model, "spec": args.spec, "images": args.images, "merge_method": args.method}
     options |= {"match": args.match, "statistics": args.statistics, "input": tuple(args.input) if args.input else None}
+    options["permutations_only"] = args.permutations_only or None
     given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
     if Path(args.sources[0]).suffix in (".yaml", ".yml"):
         strange = [
             f"--{word}"
-            for word in ("method", "match", "weights", "model", "input", "spec", "images", "statistics")
-            if getattr(args, word)
+            for word in (
+                "method",
+                "match",
+                "weights",
+                "model",
+                "input",
+                "spec",
+                "images",
+                "statistics",
+                "permutations-only",
+            )
+            if getattr(args, word.replace("-", "_"))
         ]
         if strange or len(args.sources) > 1:
             raise ConfigError(

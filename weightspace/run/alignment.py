@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from .._errors import ConfigError, SpecMismatch
 from .._types import Params
-from ..alignment import Alignment, align
+from ..alignment import Alignment, align, without_scales
 from ..files.atomic import remove
 from ..files.checkpoint import PIECE, Checkpoint, open_network
 from ..files.elements import check_name, load_element, save_element
@@ -53,6 +53,7 @@ def align_files(
     example: Example | None = None,
     restarts: int = 0,
     seed: int = 0,
+    permutations_only: bool = False,
     progress: Progress | None = None,
 ) -> Aligned:
     """The second network written anew where it is nearest to the first: names, number types, metadata stay.
@@ -67,6 +68,7 @@ def align_files(
         example: Its inputs; only shapes and types matter.
         restarts: Random starts besides the usual ones.
         seed: Of the random starts.
+        permutations_only: Match over order alone; signs and scales stay.
         progress: Called with starts done, starts in all, and a message.
 
     Raises:
@@ -90,7 +92,7 @@ def align_files(
     found = align(
         left,
         right,
-        spec,
+        without_scales(spec) if permutations_only else spec,
         module=ready and ready.module,
         example=ready and ready.example,
         restarts=restarts,

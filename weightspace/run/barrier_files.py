@@ -5,6 +5,7 @@ from pathlib import Path
 from torch import nn
 
 from .._errors import SpecMismatch
+from ..alignment import without_scales
 from ..files.checkpoint import open_network
 from ..files.writer import Progress
 from ..gauge import act
@@ -28,6 +29,7 @@ def barrier_files(
     element: Path | None = None,
     points: int = 21,
     restarts: int = 0,
+    permutations_only: bool = False,
     progress: Progress | None = None,
 ) -> tuple[Barriers, list[Path]]:
     """Barriers on the test half of the images by :func:`weightspace.tasks.methods` and a saved alignment.
@@ -43,6 +45,7 @@ def barrier_files(
         element: A saved alignment of the second network to compare with.
         points: Places on the segment, an odd number.
         restarts: Random starts of each alignment besides the usual ones.
+        permutations_only: Match over order alone; signs and scales stay.
         progress: Called with curves done, curves in all, and a message.
 
     Returns:
@@ -57,7 +60,7 @@ def barrier_files(
     ready = bench(module, example, wide)
     measure = ready.measure(images.test_x, images.test_y)
     words = {"module": ready.module, "example": ready.example, "batches": ready.batches(images)}
-    ways = [*methods(spec, restarts=restarts, **words)]
+    ways = [*methods(without_scales(spec) if permutations_only else spec, restarts=restarts, **words)]
     if element is not None:
         ways.append(_given(element, spec))
     pair = (in_type(a.load(), wide), in_type(b.load(), wide))

@@ -20,7 +20,8 @@ def write_barriers(folder: Path, found: Barriers) -> list[Path]:
     Raises:
         ConfigError: if the folder cannot be written; each file is whole or absent.
     """
-    rows = [row.row() for row in found.rows]
+    worse = found.worse_than_naive()
+    rows = [row.row() | {"worse_than_naive": row in worse} for row in found.rows]
     places = [
         (row.pair, row.method, t, loss, None if row.curve.accuracy is None else float(row.curve.accuracy[place]))
         for row in found.rows

@@ -1,10 +1,22 @@
 """Merging network files of different trainings: moved to where all agree best, then averaged or chosen greedily."""
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
+from typing import final
 
 from .._types import Params
-from ..alignment import Merged, greedy_soup, merge, reestimate, repair
+from ..alignment import (
+    Merged,
+    greedy_soup,
+    has_features,
+    has_running_statistics,
+    merge,
+    plain_mean,
+    reestimate,
+    repair,
+    without_scales,
+)
 from ..files.writer import Progress, write_like
 from ..spec import SymmetrySpec
 from ..zoo import Images
@@ -19,6 +31,32 @@ def base_first(recipe: MergeRecipe) -> list[int]:
     return [recipe.base, *(place for place in range(len(recipe.models)) if place != recipe.base)]
 
 
+@final
+@dataclass(frozen=True, eq=False)
+class MergeResult:
+    """A merge that was written.
+
+    Attributes:
+        found: What was found, in the order of :func:`base_first`.
+        statistics: What was done to the statistics of the result.
+        scores: With images, loss (nats) and accuracy of each network in that order and of the result, as it is written.
+        naive: The same of the mean of the networks as stored; ``None`` without images.
+        rounding: How far rounding to the number types of the file moves the result's outputs, relative to their size;
+            ``None`` without a module.
+    """
+
+    found: Merged
+    statistics: str
+    scores: list[tuple[float, float]]
+    naive: tuple[float, float] | None
+    rounding: float | None
+
+    @property
+    def worse_than_naive(self) -> bool:
+        """Whether the mean of the networks as stored has the smaller loss."""
+        return self.naive is not None and self.scores[-1][0] > self.naive[0]
+
+
 def merge_aligned(
     sources: Sources,
     recipe: MergeRecipe,
@@ -28,7 +66,7 @@ def merge_aligned(
     bench: Bench | None = None,
     images: Images | None = None,
     progress: Progress | None = None,
-) -> tuple[Merged, list[tuple[float, float]], float | None]:
+) -> MergeResult:
     """Write the mean of the networks, in the gauge of the base, once all are moved to where they agree best.
 
     Args:
@@ -40,10 +78,8 @@ def merge_aligned(
         images: Training images for features and statistics, the validation half for choosing and for the accuracies.
         progress: Called with networks done, networks in all, and a message.
 
-    Returns:
-        What was found, in the order of :func:`base_first`; and, with images, loss (nats) and accuracy of each network
-        in that order and of the result, as it is written; and how far rounding to the number types of the file moves
-        the result's outputs, relative to their size, or ``None`` without a module.
+    Features are matched where there are images and the module shows neurons, and statistics are corrected where there
+    are images and batch normalization, unless the recipe says otherwise.
 
     Raises:
         ConfigError: if a file cannot be read or written, or the images do not fit the module.
@@ -52,35 +88,47 @@ def merge_aligned(
     wide = widest(sources.networks)
     measure = bench.measure(images.val_x, images.val_y) if bench and images else None
     networks = [in_type(sources.networks[place].load(), wide) for place in base_first(recipe)]
+    by_features, statistics = _chosen(recipe, spec, bench, images)
+    symmetry = without_scales(spec) if recipe.permutations_only else spec
     words = {
         "module": bench and bench.module,
         "example": bench and bench.example,
-        "inputs": bench.batches(images) if recipe.match == "features" and bench and images else None,
+        "inputs": bench.batches(images) if by_features and bench and images else None,
         "restarts": recipe.restarts,
         "seed": recipe.seed,
         "progress": None if progress is None else lambda done, total: progress(done, total, "matching"),
     }
 
     def anew(params: Params) -> Params:
-        if recipe.statistics != "reestimate" or bench is None or images is None:
+        if statistics != "reestimate" or bench is None or images is None:
             return params
         return reestimate(bench.module, params, bench.batches(images))
 
     if recipe.merge_method == "greedy":
         assert measure is not None, "checked by the recipe"
-        found = greedy_soup(networks, spec, lambda params: measure(anew(params))[1], **words)
+        found = greedy_soup(networks, symmetry, lambda params: measure(anew(params))[1], **words)
     else:
         weights = [recipe.weights[place] for place in base_first(recipe)]
-        found = merge(networks, spec, weights=weights, **words)
+        found = merge(networks, symmetry, weights=weights, **words)
     params = anew(found.params)
-    if recipe.statistics == "repair" and bench is not None and images is not None:
+    if statistics == "repair" and bench is not None and images is not None:
         ends = found.moved(networks, spec)
         params = repair(bench.module, params, ends, spec, bench.batches(images), weights=found.weights.tolist())
     written = as_written(params, sources.dtypes)
     rounding = None if bench is None else rounding_difference(bench.module, params, written, bench.example)
     scores = [] if measure is None else [measure(network) for network in (*networks, written)]
+    naive = None if measure is None else measure(plain_mean(networks, [recipe.weights[k] for k in base_first(recipe)]))
     write_like(sources.base, out, lambda name: [params[name]], sources.dtypes)
-    return found, scores, rounding
+    return MergeResult(found, statistics, scores, naive, rounding)
+
+
+def _chosen(recipe: MergeRecipe, spec: SymmetrySpec, bench: Bench | None, images: Images | None) -> tuple[bool, str]:
+    """Whether features are matched, and what is done to the statistics afterwards."""
+    if bench is None or images is None:
+        return False, "none"
+    usual = "reestimate" if recipe.merge_method == "greedy" else "repair"
+    statistics = recipe.statistics or (usual if has_running_statistics(bench.module) else "none")
+    return recipe.match == "features" or (recipe.match is None and has_features(spec, bench.module)), statistics
 
 
 def aligned_bytes(sources: Sources) -> int:

@@ -45,9 +45,13 @@ class MergeRecipe(Frozen):
         description="linear: as stored, by weights; uniform: as stored, all alike; aligned: in a common gauge; "
         "greedy: aligned, kept only while accuracy grows."
     )
-    match: Literal["weights", "features"] = Field(
-        default="weights",
-        description="What brings networks to the common gauge: their weights, or what neurons do on training images.",
+    match: Literal["weights", "features"] | None = Field(
+        default=None,
+        description="What brings networks to the common gauge: their weights, or what neurons do on training images. "
+        "Default: features where there are images.",
+    )
+    permutations_only: bool = Field(
+        default=False, description="Match over the order of neurons alone: no signs, no scales."
     )
     models: tuple[Source, ...] = Field(min_length=2, description="The networks.")
     base_model: Path | None = Field(
@@ -63,9 +67,10 @@ class MergeRecipe(Frozen):
     images: str | None = Field(
         default=None, description="Image set for choosing (greedy), features and statistics, in the input's size."
     )
-    statistics: Literal["repair", "reestimate"] | None = Field(
+    statistics: Literal["repair", "reestimate", "none"] | None = Field(
         default=None,
-        description="Afterwards, on training images: repair channel means and deviations, or batch statistics alone.",
+        description="Afterwards, on training images: repair channel means and deviations, or batch statistics alone. "
+        "Default: repair (greedy: reestimate) where there are images and batch normalization.",
     )
     restarts: int = Field(default=0, ge=0, le=MOST_RESTARTS, description="Random starts of the alignment.")
     seed: int = Field(default=0, ge=0, description="Of the random starts.")
@@ -90,10 +95,10 @@ class MergeRecipe(Frozen):
         if self.base_model is not None and self.base_model not in [source.model for source in self.models]:
             raise ValueError(f"base_model {self.base_model} is not among the models. Name one of them")
         if self.as_stored:
-            if self.images is not None or self.statistics is not None or self.match == "features":
+            if self.images or self.statistics or self.match == "features" or self.permutations_only:
                 raise ValueError(
-                    f"merge_method {self.merge_method} uses no images. Remove 'images', 'statistics' and 'match', or "
-                    "take aligned"
+                    f"merge_method {self.merge_method} uses no images and matches nothing. Remove 'images', "
+                    "'statistics', 'match' and 'permutations_only', or take aligned"
                 )
         else:
             self._has_what_alignment_needs()
@@ -121,7 +126,8 @@ class MergeRecipe(Frozen):
                 f"merge_method {self.merge_method} needs the architecture: add 'architecture: package.module:factory' "
                 "(--model) or 'spec: FILE' (--spec), or take linear for networks in a common gauge"
             )
-        measured = self.images or self.statistics or self.merge_method == "greedy" or self.match == "features"
+        corrected = self.statistics not in (None, "none")
+        measured = self.images or corrected or self.merge_method == "greedy" or self.match == "features"
         if measured and not (self.architecture and self.images):
             raise ValueError(
                 "measuring on images needs both 'images' (--images), e.g. digits, and 'architecture' (--model)"

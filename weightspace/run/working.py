@@ -87,6 +87,13 @@ def images_for(name: str, example: Example, data: Path | None, progress: Progres
         ConfigError: if the images cannot be read, or do not come in the shape of the input.
     """
     inputs = example if isinstance(example, tuple) else (example,)
+    whole = next((value for value in inputs if not value.is_floating_point()), None)
+    if whole is not None:
+        raise ConfigError(
+            f"images of {name!r} are pixels, and the module takes whole numbers ({whole.dtype}, {list(whole.shape)}), "
+            "such as tokens. Match weights, without images: weightspace merge A B, or weightspace align A B. Features "
+            "of tokens, and barriers, are for Python: ws.alignment.merge(..., inputs=batches), ws.alignment.barrier"
+        )
     words = {}
     if name in NATIVE:
         forms = _forms(*NATIVE[name])

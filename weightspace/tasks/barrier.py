@@ -44,6 +44,10 @@ MEASURES = (
 """Numbers of a :class:`weightspace.alignment.Barrier`, one column each."""
 
 
+ROUNDING = 1e-6
+"""Losses that differ by less, relative to the larger of them and 1, are equal."""
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class Method:
@@ -76,6 +80,11 @@ class PairBarrier:
     method: str
     curve: Barrier
     given: tuple[float, float | None]
+
+    def worse_than(self, other: "PairBarrier") -> bool:
+        """Whether the loss at the midpoint is above that of another method on the same pair, by more than rounding."""
+        here, there = (float(row.curve.loss[len(row.curve.loss) // 2]) for row in (self, other))
+        return here > there + ROUNDING * max(abs(there), 1.0)
 
     @property
     def infidelity(self) -> float:
@@ -122,6 +131,19 @@ class Barriers:
         if method not in self.methods:
             raise ConfigError(f"there is no method {method!r} among {', '.join(self.methods)}. Name one of them.")
         return [row for row in self.rows if row.method == method]
+
+    def worse_than_naive(self) -> tuple[PairBarrier, ...]:
+        """The rows whose loss at the midpoint is above that of the pair as given; nothing without the method naive."""
+        if "naive" not in self.methods:
+            return ()
+        given = {row.pair: row for row in self.of("naive")}
+        return tuple(row for row in self.rows if row.worse_than(given[row.pair]))
+
+    def __str__(self) -> str:
+        means = {name: float(np.mean([row.curve.over_mean for row in self.of(name)])) for name in self.methods}
+        lines = [f"{name}: {value:.4g} nats over the mean of the ends" for name, value in means.items()]
+        worse = [f"{row.method} (pair {row.pair})" for row in self.worse_than_naive()]
+        return "\n".join([*lines, *([f"worse than naive at the middle: {', '.join(worse)}"] if worse else [])])
 
     def mean(self, method: str, measure: str = "over_line") -> Estimate | None:
         """Mean of a measure over pairs with its interval; ``None`` for accuracies that were not measured.
@@ -173,8 +195,9 @@ def methods(
 ) -> tuple[Method, ...]:
     """As given, matched by weights (permutations only, the whole symmetry), and with inputs also by features.
 
-    With inputs the last two also with repaired statistics. "weights" and "features" are over the whole symmetry;
-    features, what neurons do on the inputs and what follows, are much the better guide between unrelated networks.
+    A symmetry of permutations only (:func:`weightspace.alignment.without_scales`) has no row of its own for these. With
+    inputs the last two come with repaired statistics too. "weights" and "features" are over the whole symmetry.
+    Features, what neurons do on the inputs and what follows, are much the better guide between unrelated networks.
 
     Args:
         spec: The symmetry of the networks.
@@ -190,7 +213,9 @@ def methods(
         return Method(name, lambda a, b: align(a, b, symmetry, **words).params)
 
     weights = by("weights", spec)
-    found = (Method("naive", lambda a, b: b), by("permutations", without_scales(spec)), weights)  # noqa: ARG005
+    order = without_scales(spec)
+    permutations = () if order == spec else (by("permutations", order),)
+    found = (Method("naive", lambda a, b: b), *permutations, weights)  # noqa: ARG005
     if module is None or batches is None:
         return found
     if not has_features(spec, module):
