@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -153,7 +154,7 @@ def test_images_choose_networks_and_mend_statistics(
     text = capsys.readouterr().out
     assert "accuracy (%)" in text
     assert more[1] in text
-    loss = float(next(line for line in text.splitlines() if line.split()[:1] == ["merged"]).split()[-2])
+    loss = float(re.findall(r"\d+\.\d+", next(line for line in text.splitlines() if "merged" in line))[0])
     naive = float(text.split("(naive): ")[1].split()[0])
     assert ("worse than naive" in text) == (loss > naive)
     assert ws.parse(DIGITS).check(merged()) is None

@@ -87,13 +87,17 @@ def test_files_hold_every_row_and_the_figure_every_method(tmp_path):
 
 
 def test_rows_above_naive_at_the_middle_are_named_and_no_others():
-    found = measured()
-    middle = {(row.pair, row.method): float(row.curve.loss[2]) for row in found.rows}
-    above = {key for key, loss in middle.items() if loss > middle[key[0], "naive"] + 1e-6}
-    assert {(row.pair, row.method) for row in found.worse_than_naive()} == above
-    assert any(method == "own" for _, method in above)
-    assert not any(method in ("naive", "weights") for _, method in above)
-    assert "worse than naive at the middle: own (pair 0)" in str(found)
+    module, x = network(0), torch.randn(50, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    labels, params = module(x).argmax(-1), dict(module.state_dict())
+    ways = [
+        Method("naive", lambda _, b: b),
+        Method("same", lambda a, _: a),
+        Method("turned", lambda a, _: {name: -value for name, value in a.items()}),
+    ]
+    found = barriers([(params, params)], classification(module, x, labels), ways, points=3)
+    assert [row.method for row in found.worse_than_naive()] == ["turned"]
+    assert "worse than naive at the middle: turned (pair 0)" in str(found)
+    assert not barriers([(params, params)], lambda _: 0.0, ways[1:], points=3).worse_than_naive()
 
 
 def test_a_symmetry_of_permutations_only_has_one_row_for_them():
