@@ -89,9 +89,9 @@ def test_with_a_module_a_group_that_computes_the_same_as_another_names_it(
     save_file(dead | {"0.bias": dead["0.bias"] + torch.eye(5)[1].double()}, folder / "nets/e1.safetensors")
     assert main(COMMAND) == 0
     assert "compute the same" not in capsys.readouterr().out
-    assert main(["dedupe", "nets", "--model", "dedupe_nets:make", "--input", "4,3", "--out", "groups.csv"]) == 0
+    assert main(["dedupe", "nets", "--model", "dedupe_nets:make", "--input", "4,3", "--out", "named.csv"]) == 0
     assert "no element of the spec between them: 1" in " ".join(capsys.readouterr().out.split())
-    with (folder / "groups.csv").open() as lines:
+    with (folder / "named.csv").open() as lines:
         named = {Path(row["file"]).name: Path(row["same_function_as"]).name for row in csv.DictReader(lines)}
     assert {file: other for file, other in named.items() if other} == {"e1.safetensors": "e0.safetensors"}
 
