@@ -131,11 +131,13 @@ def test_weights_that_are_not_numbers_are_refused(folder, capsys, value):
     refused(folder, capsys, "bad.safetensors", "'layers.1.bias'", "not finite", network="bad.safetensors")
 
 
-def test_one_bad_network_of_a_folder_stops_before_the_first_is_written(folder, capsys):
+def test_a_bad_network_of_a_folder_is_left_out_and_the_code_is_1(folder, capsys):
     (folder / "nets").mkdir()
     save_network(folder / "nets" / "a.safetensors")
     save_network(folder / "nets" / "b.safetensors", widths=(64, 7, 10))
-    refused(folder, capsys, "b.safetensors", network="nets", out="better")
+    assert apply(folder, network="nets", out="better") == 1
+    assert "b.safetensors: parameter 'layers.0.weight' has shape [7, 64]" in capsys.readouterr().out
+    assert [path.name for path in (folder / "better").iterdir()] == ["a.safetensors"]
 
 
 def test_a_missing_network_is_refused(folder, capsys):

@@ -179,7 +179,10 @@ BAD = {
         ("canonicalize", "nets", *MODEL, "--out", "new", "--element", "new.safetensors"),
         "there are 3 elements, so --element new.safetensors must be a folder",
     ),
-    "other network": (("canonicalize", "mixed", "--spec", "spec.txt", "--out", "new"), "e.safetensors: parameter"),
+    "other network": (
+        ("canonicalize", "mixed/e.safetensors", "--spec", "spec.txt", "--out", "new.pt"),
+        "e.safetensors: ",
+    ),
     "not finite": (("canonicalize", "nan.pt", "--spec", "spec.txt", "--out", "new.pt"), "'2.bias' holds values that"),
     "overflow": (
         ("canonicalize", "half.pt", "--spec", "spec.txt", "--out", "new.pt"),

@@ -147,18 +147,40 @@ def test_an_interrupted_run_continues_to_the_same_table(folder: Path, monkeypatc
 BAD = {
     "no csv": (["dedupe", "nets", "--spec", "spec.txt", "--out", "groups.txt"], "is not a .csv file"),
     "no folder": (["dedupe", "net", "--spec", "spec.txt", "--out", "groups.csv"], "net does not exist"),
-    "no architecture": (["dedupe", "nets", "--out", "groups.csv"], "--model --spec is required"),
-    "other network": (COMMAND, "nets/z.safetensors: parameter '0.weight' has shape"),
-    "stacked": (COMMAND, "nets/z.safetensors stacks 1 networks"),
-    "cut file": (COMMAND, "nets/z.safetensors is not a readable safetensors file"),
-    "not finite": (COMMAND, "nets/z.safetensors: parameter '4.bias' holds values that are not finite"),
+    "no architecture": (["dedupe", "nets", "--out", "groups.csv"], "--model --spec --activation is required"),
+    "one cut file": (["dedupe", "cut.pt", *COMMAND[2:]], "cut.pt cannot be read as a file of tensors"),
 }
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_input_ends_with_code_2_and_names_the_file(
+def test_bad_input_ends_with_code_2_and_one_message(
     name: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (folder / "cut.pt").write_bytes(b"PK")
+    words, message = BAD[name]
+    assert main(words) == 2
+    printed = capsys.readouterr()
+    assert message in " ".join(printed.err.split())
+    assert "Traceback" not in printed.err
+    assert not list(folder.glob("groups.csv"))
+    assert not list(folder.glob(".*.tmp"))
+
+
+LEFT_OUT = {
+    "other network": "parameter '0.weight' has shape",
+    "stacked": "nets/z.safetensors stacks 1 networks",
+    "cut file": "nets/z.safetensors is not a readable safetensors file",
+    "not finite": "parameter '4.bias' holds values that are not finite",
+}
+
+
+@pytest.mark.parametrize("name", LEFT_OUT)
+def test_a_bad_file_of_a_folder_is_a_row_and_the_code_is_1(
+    name: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The others are grouped as they are without it, also when the command continues from its cache."""
+    assert main(COMMAND) == 0
+    whole = table(folder / "groups.csv")
     (net,) = networks(ws.parse(SPEC.format("positive")), 1, 3)
     bad = folder / "nets/z.safetensors"
     if name == "other network":
@@ -169,13 +191,14 @@ def test_bad_input_ends_with_code_2_and_names_the_file(
         bad.write_bytes((folder / "nets/a0.safetensors").read_bytes()[:-8])
     elif name == "not finite":
         save_file(net | {"4.bias": torch.tensor([1.0, torch.nan])}, bad)
-    words, message = BAD[name]
-    assert main(words) == 2
-    printed = capsys.readouterr()
-    assert message in " ".join(printed.err.split())
-    assert "Traceback" not in printed.err
-    assert not list(folder.glob("groups.csv"))
-    assert not list(folder.glob(".*.tmp"))
+    for _ in range(2):
+        assert main(COMMAND) == 1
+        with (folder / "groups.csv").open() as lines:
+            *rows, last = csv.DictReader(lines)
+        assert (last["file"], last["group"]) == ("nets/z.safetensors", "")
+        assert LEFT_OUT[name] in last["left_out"]
+        assert "left out: nets/z.safetensors: " in capsys.readouterr().out
+        assert {Path(row["file"]).name: int(row["group"]) for row in rows} == {n: g for n, (g, *_) in whole.items()}
 
 
 @given(num=st.integers(1, 5), scale=st.sampled_from(["positive", "sign", "nonzero"]), seed=st.integers(0, 99))

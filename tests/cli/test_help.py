@@ -74,7 +74,7 @@ def test_a_typo_is_answered_with_the_word_that_was_meant(words, meant, capsys):
         (["zoo", "make", "digits"], "required: --out"),
         (["zoo", "make", "digits", "--out", "x", "--num", "0"], "needs a whole number from 1 to 10000000"),
         (["zoo", "make", "digits", "--out", "x", "--num", "many"], "needs a whole number from 1 to 10000000"),
-        (["apply", "digits-tanh"], "required: MODEL, --out"),
+        (["apply", "digits-tanh"], "required: NETWORK, --out"),
         (["train"], "required: RECIPE"),
     ],
 )

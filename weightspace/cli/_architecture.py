@@ -1,4 +1,4 @@
-"""``--model`` or ``--spec``: the architecture whose networks a verb reads, and networks of it as files."""
+"""``--model``, ``--spec`` or ``--activation``: the architecture whose networks a verb reads."""
 
 import argparse
 import math
@@ -14,6 +14,7 @@ from ._factory import load_factory
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from ..files.checkpoint import Checkpoint
     from ..spec import SymmetrySpec
 
 
@@ -22,7 +23,10 @@ _MOST_INPUT = 1 << 28
 
 
 def add_architecture(parser: argparse.ArgumentParser, *, both: bool = False) -> None:
-    """``--model M:F`` with ``--input SHAPE``, or ``--spec FILE``; or with ``both`` a spec to be tried on a module."""
+    """``--model M:F`` with ``--input SHAPE``, ``--spec FILE``, or ``--activation NAME``.
+
+    With ``both``, a spec may stand beside a module, to be tried on it.
+    """
     # argparse cannot say "one or both": a missing architecture is then met in `architecture_of`.
     which = parser if both else parser.add_mutually_exclusive_group(required=True)
     which.add_argument(
@@ -31,6 +35,12 @@ def add_architecture(parser: argparse.ArgumentParser, *, both: bool = False) -> 
         help="a function without arguments that makes the torch module, or (module, example)",
     )
     which.add_argument("--spec", type=Path, metavar="FILE", help="text of the spec")
+    which.add_argument(
+        "--activation",
+        metavar="NAME",
+        help="for networks of linear layers only: what stands between the layers, e.g. tanh, relu, sin; the rest is "
+        "read from the file",
+    )
     parser.add_argument(
         "--input",
         action="append",
@@ -49,6 +59,19 @@ class Architecture:
     example: Any = None
 
     @property
+    def ties(self) -> list[list[str]]:
+        """Groups of names that are one tensor in the module; a file may hold such a tensor once."""
+        from ..files.naming import ties_of
+
+        return ties_of(self.module)
+
+    def open(self, path: Path) -> "Checkpoint":
+        """The network at a path; see :func:`open_network`."""
+        from ..files.checkpoint import open_network
+
+        return open_network(path, self.spec, self.ties)
+
+    @property
     def difference(self) -> "Callable[[dict[str, Tensor], dict[str, Tensor]], float] | None":
         """The largest output difference of two networks, relative; ``None`` if only the spec is known."""
         module = self.module
@@ -59,18 +82,20 @@ class Architecture:
         return lambda first, second: output_difference(module, first, second, self.example)
 
 
-def spec_of(args: argparse.Namespace, *, on_unknown: str = "refuse") -> "SymmetrySpec":
-    """The spec of the architecture named on the command line; raises as :func:`architecture_of` does."""
-    return architecture_of(args, on_unknown=on_unknown).spec
-
-
-def architecture_of(args: argparse.Namespace, *, on_unknown: str = "refuse") -> Architecture:
+def architecture_of(args: argparse.Namespace, *, like: Path | None = None, on_unknown: str = "refuse") -> Architecture:
     """The architecture named on the command line.
+
+    Args:
+        args: Parsed, with the arguments of :func:`add_architecture`.
+        like: A network whose shapes say what ``--activation`` leaves open.
+        on_unknown: See :func:`weightspace.derive`.
 
     Raises:
         ConfigError: if the factory, its module or the input shapes cannot be used.
         SpecError: if the spec or the network cannot be read.
     """
+    if args.activation is not None:
+        return _chains(args, like)
     if args.model is None and args.spec is None:
         raise ConfigError("the architecture is not named. Add --model PACKAGE.MODULE:FACTORY, or --spec FILE")
     if args.model is None:
@@ -107,6 +132,19 @@ def architecture_of(args: argparse.Namespace, *, on_unknown: str = "refuse") -> 
     return Architecture(spec, module, example)
 
 
+def _chains(args: argparse.Namespace, like: Path | None) -> Architecture:
+    from ..gauge import derive
+    from ..run.chains import chains_in
+
+    beside = [word for word in ("model", "spec", "input") if getattr(args, word)]
+    if beside:
+        raise ConfigError(f"--activation stands beside --{beside[0]}, which says the architecture. Leave one of them.")
+    if like is None:
+        raise ConfigError("--activation needs a network file, whose shapes say the rest. Name one.")
+    module, example = chains_in(like, args.activation)
+    return Architecture(derive(module, example), module, example)
+
+
 def _example(text: str) -> "Tensor":
     import torch
 
@@ -119,13 +157,6 @@ def _example(text: str) -> "Tensor":
             "2,64:int for tokens"
         )
     return torch.zeros(*map(int, sizes), dtype=torch.long if kind else torch.float32)
-
-
-def read_params(path: Path, spec: "SymmetrySpec") -> "dict[str, Tensor]":
-    """The parameters of a network under the names of the spec, see :func:`open_network`."""
-    from ..files.checkpoint import open_network
-
-    return open_network(path, spec).load()
 
 
 def read_spec(file: Path) -> "SymmetrySpec":

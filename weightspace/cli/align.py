@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ._architecture import add_architecture, architecture_of
 from ._arguments import add_out, add_permutations_only, add_restarts, add_seed
 from ._console import megabytes, print_table, progress, say
+from ._networks import add_networks, end, may_leave_out
 from ._verb import Verb
 
 if TYPE_CHECKING:
@@ -31,14 +32,13 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _align(args: argparse.Namespace, _: list[str]) -> None:
-    from ..files.checkpoint import open_network
     from ..files.writer import target
     from ..run.alignment import align_files
 
-    known = architecture_of(args)
+    known = architecture_of(args, like=args.first)
     spec = known.spec
     if args.dry_run:
-        checkpoints = [open_network(path, spec) for path in (args.first, args.second)]
+        checkpoints = [known.open(path) for path in (args.first, args.second)]
         target(args.out, checkpoints[1], [args.first, args.second])
         _print_plan(spec, checkpoints, args)
         return
@@ -101,7 +101,7 @@ ALIGN = Verb(
 
 
 def _move_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("network", type=Path, metavar="NETWORK", help=_FILE)
+    add_networks(parser)
     parser.add_argument(
         "--by",
         type=Path,
@@ -116,13 +116,23 @@ def _move_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _move(args: argparse.Namespace, _: list[str]) -> None:
+    from ..files.folder import each, find_networks
+    from ..files.writer import targets
     from ..run.alignment import move_file
 
+    files, left_out = find_networks(args.networks, recursive=args.recursive), may_leave_out(args.networks)
+    place_of = dict(zip(files, targets(files, args.networks, args.out), strict=True))
     with progress() as show:
-        spec = move_file(args.network, args.by, args.out, undo=args.inverse, element=args.element, progress=show)
-    say(f"architecture: {spec}\nmoved: {args.out}")
-    if args.element is not None:
+
+        def move(file: Path) -> "SymmetrySpec":
+            return move_file(file, args.by, place_of[file], undo=args.inverse, element=args.element, progress=show)
+
+        moved = list(each(files, move, left_out))
+    for file, spec in moved:
+        say(f"architecture: {spec}\nmoved: {place_of[file]}")
+    if args.element is not None and moved:
         say(f"element: {args.element}")
+    end(left_out)
 
 
 MOVE = Verb(

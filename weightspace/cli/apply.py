@@ -6,6 +6,7 @@ from pathlib import Path
 from .._errors import ConfigError
 from ._arguments import add_data, add_out
 from ._console import print_table, progress, say
+from ._networks import add_networks, end, may_leave_out
 from ._options import configured
 from ._verb import Verb
 
@@ -19,7 +20,7 @@ def _apply_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "operator", metavar="RUN_OR_PRETRAINED", help="folder of a run, or the name of a shipped operator"
     )
-    parser.add_argument("networks", type=Path, metavar="MODEL", help="a .safetensors file, or a folder of them")
+    add_networks(parser)
     add_out(parser, "the new file, or the new folder")
     add_data(parser)
 
@@ -28,8 +29,17 @@ def _apply(args: argparse.Namespace, _: list[str]) -> None:
     from .. import run
     from ..run import percent
 
+    left_out = may_leave_out(args.networks)
     with progress() as show:
-        rows = run.apply(args.operator, args.networks, args.out, data_dir=args.data, progress=show)
+        rows = run.apply(
+            args.operator,
+            args.networks,
+            args.out,
+            recursive=args.recursive,
+            left_out=left_out,
+            data_dir=args.data,
+            progress=show,
+        )
     lines = [
         (
             Path(row.file).name,
@@ -44,6 +54,7 @@ def _apply(args: argparse.Namespace, _: list[str]) -> None:
     assumed = sum(row.assumed for row in rows)
     if assumed:
         say(f"activation {rows[0].activation!r} is assumed: {assumed} of {len(rows)} files do not name theirs")
+    end(left_out)
 
 
 def _finetune_arguments(parser: argparse.ArgumentParser) -> None:

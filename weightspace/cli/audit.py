@@ -6,7 +6,6 @@ from typing import Any
 
 from .._errors import ConfigError
 from ._architecture import read_spec
-from ._arguments import add_out
 from ._console import print_table, progress, say
 from ._factory import load_factory
 from ._verb import Verb
@@ -22,7 +21,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--spec", required=True, type=Path, metavar="FILE", help="text of the spec of the networks it reads"
     )
-    add_out(parser, "the file of results, .json")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the results, .json")
 
 
 def _run(args: argparse.Namespace, _: list[str]) -> None:
@@ -30,7 +29,7 @@ def _run(args: argparse.Namespace, _: list[str]) -> None:
     from ..files import atomic
     from ..spec import to_text
 
-    if args.out.suffix != ".json":
+    if args.out is not None and args.out.suffix != ".json":
         raise ConfigError(f"--out {args.out} is not a .json file. Type e.g. --out audit.json")
     spec = read_spec(args.spec)
     factory = load_factory(args.model)
@@ -45,13 +44,15 @@ def _run(args: argparse.Namespace, _: list[str]) -> None:
         raise ConfigError(f"--model {args.model} returns {type(metanetwork).__name__}. Return the metanetwork.")
     with progress() as show:
         report = audit(metanetwork, spec, progress=show)
-    found = {"model": args.model, "spec": to_text(spec), **report.to_json()}
-    atomic.write_json(args.out, found)
+    if args.out is not None:
+        atomic.write_json(args.out, {"model": args.model, "spec": to_text(spec), **report.to_json()})
     law = "invariant functional" if report.kind == "functional" else "equivariant operator"
     print_table(f"{args.model} as an {law}: errors relative to the spread between networks", HEADER, report.cells())
     for failure in report.failures:
         say(f"fails: {failure}")
-    say(f"{'all laws hold' if report.passed else 'not every law holds'}; table: {args.out}")
+    say("all laws hold" if report.passed else "not every law holds")
+    if args.out is not None:
+        say(f"table: {args.out}")
     if not report.passed:
         raise SystemExit(1)
 

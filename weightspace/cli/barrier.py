@@ -43,7 +43,7 @@ def _run(args: argparse.Namespace, _: list[str]) -> None:
         raise ConfigError(f"--out {args.out} is the name of a file. Name a folder, e.g. --out barrier")
     if args.points % 2 == 0:
         raise ConfigError(f"--points is {args.points}; give an odd number, so that one is halfway")
-    known = architecture_of(args)
+    known = architecture_of(args, like=args.first)
     if known.module is None:
         raise ConfigError("a barrier is measured on the module. Add --model PACKAGE.MODULE:FACTORY")
     with progress() as show:

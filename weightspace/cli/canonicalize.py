@@ -6,6 +6,7 @@ from pathlib import Path
 from ._architecture import add_architecture, architecture_of
 from ._arguments import add_out
 from ._console import print_table, progress, say
+from ._networks import add_networks, end, first_network, may_leave_out
 from ._verb import Verb
 
 _SHOWN = 20
@@ -16,7 +17,7 @@ _SPACES = 4
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("networks", type=Path, metavar="FILE|DIR", help="a network file, or a folder of them")
+    add_networks(parser)
     add_architecture(parser)
     add_out(parser, "the new file, or the new folder")
     parser.add_argument(
@@ -33,12 +34,16 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 def _run(args: argparse.Namespace, _: list[str]) -> None:
     from ..run.canonicalize import TABLE, canonicalize_files
 
-    known = architecture_of(args)
+    known = architecture_of(args, like=first_network(args.networks, recursive=args.recursive))
+    left_out = may_leave_out(args.networks)
     with progress() as show:
         rows = canonicalize_files(
             args.networks,
             args.out,
             known.spec,
+            recursive=args.recursive,
+            left_out=left_out,
+            ties=known.ties,
             scale=args.scale,
             element_out=args.element,
             difference=known.difference,
@@ -59,9 +64,10 @@ def _run(args: argparse.Namespace, _: list[str]) -> None:
         say(f"largest relative output difference: {max(gaps):.1e}, rounding of the numbers written included")
     if len(rows) == 1 and lines[0][1] != rows[0].left_open:
         say(f"left open: {rows[0].left_open}")
-    if len(rows) > 1:
+    if len(rows) + len(left_out or []) > 1:
         unique = sum(row.left_open == "unique" for row in rows)
         say(f"{len(rows)} networks, nothing left open in {unique}; all rows: {args.out / TABLE}")
+    end(left_out)
 
 
 def _short(left_open: str) -> str:

@@ -9,54 +9,74 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .._errors import ConfigError
-from ._architecture import add_architecture, architecture_of, read_params
+from ._architecture import Architecture, add_architecture
 from ._arguments import add_out
 from ._console import print_table, progress, say
+from ._networks import add_networks, by_architecture, end, may_leave_out
 from ._verb import Verb
 
 if TYPE_CHECKING:
+    from .._types import Params
+    from ..files.folder import LeftOut
     from ..run.dedupe import Member
 
 _SHOWN = 10
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", type=Path, metavar="DIR", help="folder of network files (.safetensors, .pt, .pth)")
+    add_networks(parser)
     add_architecture(parser)
     add_out(parser, "the table of all files, .csv; FILE.cache beside it holds what a later run need not read again")
 
 
 def _run(args: argparse.Namespace, _: list[str]) -> None:
     from ..files import atomic
-    from ..files.folder import find_networks
     from ..run.dedupe import dedupe
     from ..run.one_function import one_function
 
     if args.out.suffix != ".csv":
         raise ConfigError(f"--out {args.out} is not a .csv file. Type e.g. --out groups.csv")
-    files, known = find_networks([args.folder]), architecture_of(args)
-    spec = known.spec
-    cache = args.out.with_name(f"{args.out.name}.cache")
-    with progress() as show:
-        members = dedupe(files, lambda file: read_params(file, spec), spec, cache, show)
-    number = {first: place for place, first in enumerate(dict.fromkeys(member.first for member in members), 1)}
+    left_out = may_leave_out(args.networks)
+    members: list[tuple[Member, str]] = []
     alike: dict[Path, Path] = {}
-    if known.module is not None:
-        alike = one_function(list(number), lambda file: read_params(file, spec), known.module, known.example)
-    atomic.write_text(args.out, _table(members, number, alike))
-    _show(members, number)
+    with progress() as show:
+        known = by_architecture(args, left_out)
+        for place, (architecture, files) in enumerate(known):
+            cache = args.out.with_name(f"{args.out.name}.cache{place or ''}")
+
+            def read(file: Path, architecture: Architecture = architecture) -> "Params":
+                return architecture.open(file).load()
+
+            found = dedupe(files, read, architecture.spec, cache, show, left_out)
+            members += [(member, str(architecture.spec)) for member in found]
+            if architecture.module is not None:
+                firsts = list(dict.fromkeys(member.first for member in found))
+                alike |= one_function(firsts, read, architecture.module, architecture.example)
+    number = {first: place for place, first in enumerate(dict.fromkeys(member.first for member, _ in members), 1)}
+    atomic.write_text(args.out, _table(members, number, alike, left_out or []))
+    if len(known) > 1:
+        sizes = Counter(text for _, text in members)
+        print_table("Architectures", ("spec", "files"), [(text, str(size)) for text, size in sizes.items()])
+    _show([member for member, _ in members], number)
     if alike:
         say(f"groups that compute the same as an earlier one, with no element of the spec between them: {len(alike)}")
     say(f"table: {args.out}")
+    end(left_out)
 
 
-def _table(members: "Sequence[Member]", number: dict[Path, int], alike: dict[Path, Path]) -> str:
+def _table(
+    members: "Sequence[tuple[Member, str]]",
+    number: dict[Path, int],
+    alike: dict[Path, Path],
+    left_out: "Sequence[LeftOut]",
+) -> str:
     sink = io.StringIO()
     writer = csv.writer(sink, lineterminator="\n")
-    writer.writerow(("file", "group", "representative", "roundings", "same_function_as"))
-    for member in members:
+    writer.writerow(("file", "group", "representative", "roundings", "same_function_as", "architecture", "left_out"))
+    for member, text in members:
         found = (number[member.first], member.first, f"{member.roundings:.4g}", alike.get(member.first, ""))
-        writer.writerow((member.file, *found))
+        writer.writerow((member.file, *found, text, ""))
+    writer.writerows((other.file, "", "", "", "", "", other.reason) for other in left_out)
     return sink.getvalue()
 
 

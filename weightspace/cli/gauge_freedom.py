@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .._errors import ConfigError
-from ._arguments import add_out
 from ._console import print_table, progress, say
 from ._verb import Verb
 
@@ -23,11 +22,11 @@ _Row = dict[str, str | int]
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    add_out(parser, "the file of all rows, .csv or .json")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write all rows, .csv or .json")
 
 
 def _run(args: argparse.Namespace, _: list[str]) -> None:
-    if args.out.suffix not in (".csv", ".json"):
+    if args.out is not None and args.out.suffix not in (".csv", ".json"):
         raise ConfigError(f"--out {args.out} is neither a .csv nor a .json file. Type e.g. --out gauge-freedom.csv")
     cases, rows = [*_layers()], []
     with progress() as show:
@@ -35,14 +34,17 @@ def _run(args: argparse.Namespace, _: list[str]) -> None:
             show(place, len(cases), "layers")
             rows.append(_layer_row(name, layer))
         networks = [_network_row(*network) for network in _networks()]
-    _write(args.out, rows, networks)
+    if args.out is not None:
+        _write(args.out, rows, networks)
     _print("Scalings that keep the form of one layer's matrix (dimension)", rows)
     _print("Scalings that keep a whole network's function (dimension)", networks)
     agree = sum(row["exact"] == row["numerical"] and row["effective"] == row["eff. num."] for row in rows)
     lemma = sum(row["exact"] == row["lemma"] for row in rows)
     say(f"exact and numerical counts agree in {agree} of {len(rows)} layers; Lemma 1 gives this count in {lemma}")
     counted = sum(row["dimension"] == row["numerical"] for row in networks)
-    say(f"and in {counted} of {len(networks)} networks\ntable: {args.out}")
+    say(f"and in {counted} of {len(networks)} networks")
+    if args.out is not None:
+        say(f"table: {args.out}")
     if agree < len(rows) or counted < len(networks):
         raise SystemExit(1)
 

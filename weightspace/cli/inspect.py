@@ -3,15 +3,14 @@
 import argparse
 from pathlib import Path
 
-from ._architecture import add_architecture, read_params, spec_of
+from ._architecture import Architecture, add_architecture, architecture_of
 from ._console import say
+from ._networks import add_networks, end, may_leave_out
 from ._verb import Verb
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "network", type=Path, nargs="?", metavar="FILE", help="a network file: what its weights leave open"
-    )
+    add_networks(parser, needed=False)
     add_architecture(parser)
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the spec as text, for --spec of other verbs")
     parser.add_argument("--draw", type=Path, metavar="FILE", help="draw spaces and layers, .svg or .png")
@@ -25,25 +24,38 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(args: argparse.Namespace, _: list[str]) -> None:
     from ..files import atomic
-    from ..gauge import canonicalize, dimension
+    from ..files.folder import each, find_networks
+    from ..gauge import dimension
     from ..run.draw_spec import check_picture, draw_spec
     from ..spec import to_text
 
     if args.draw is not None:
         check_picture(args.draw)
-    spec = spec_of(args, on_unknown=args.on_unknown)
-    params = None if args.network is None else read_params(args.network, spec)
-    say(to_text(spec))
-    say(str(dimension(spec)))
-    if params is not None:
-        types = ", ".join(sorted({str(value.dtype).removeprefix("torch.") for value in params.values()}))
-        say(f"{args.network}: {types}; canonical form: {canonicalize(params, spec)[2]}")
+    files, left_out = find_networks(args.networks, recursive=args.recursive), may_leave_out(args.networks)
+    known = architecture_of(args, like=files[0] if files else None, on_unknown=args.on_unknown)
+    lines = [line for _, line in each(files, lambda file: _described(file, known), left_out)]
+    say(to_text(known.spec))
+    say(str(dimension(known.spec)))
+    for line in lines:
+        say(line)
     if args.out is not None:
-        atomic.write_text(args.out, to_text(spec))
+        atomic.write_text(args.out, to_text(known.spec))
         say(f"spec: {args.out}")
     if args.draw is not None:
-        draw_spec(spec, args.draw)
+        draw_spec(known.spec, args.draw)
         say(f"picture: {args.draw}")
+    end(left_out)
+
+
+def _described(file: Path, known: Architecture) -> str:
+    """A line on one network: number types, what its weights leave open, and what else its file holds."""
+    from ..files.checkpoint import wide
+    from ..gauge import canonicalize
+
+    network = known.open(file)
+    types = ", ".join(sorted({str(dtype).removeprefix("torch.") for dtype in network.dtypes.values()}))
+    beside = f"; left out: {', '.join(network.left_out)}" if network.left_out else ""
+    return f"{file}: {types}; canonical form: {canonicalize(wide(network.load()), known.spec)[2]}{beside}"
 
 
 INSPECT = Verb(

@@ -9,6 +9,7 @@ from .._errors import ConfigError
 from ._architecture import Architecture, architecture_of
 from ._arguments import add_data, add_permutations_only, shortened
 from ._console import Show, megabytes, print_table, progress, say
+from ._networks import add_recursive
 from ._verb import Verb
 
 if TYPE_CHECKING:
@@ -33,8 +34,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         "sources",
         nargs="+",
         metavar="RECIPE.yaml|NETWORK",
-        help="one recipe; or network files, or folders of shards with their index",
+        help="one recipe; or network files, folders of shards or of networks, or patterns in quotes",
     )
+    add_recursive(parser)
     parser.add_argument("--out", type=Path, metavar="PATH", help="file of the result, or folder for shards")
     parser.add_argument("--method", metavar="NAME", help="linear, uniform, aligned or greedy (default: aligned)")
     parser.add_argument(
@@ -64,7 +66,7 @@ def _run(args: argparse.Namespace, _: list[str]) -> None:
     from ..run.merging import merge_linear, open_sources
 
     known = None if recipe.as_stored else architecture_of(_named(recipe))
-    sources = open_sources(recipe, None if known is None else known.spec)
+    sources = open_sources(recipe, known and known.spec, known.ties if known else ())
     inputs = [path for source in recipe.models for path in (source.model, source.element) if path is not None]
     target(recipe.output, sources.base, inputs)
     if args.dry_run:
@@ -81,7 +83,7 @@ def _run(args: argparse.Namespace, _: list[str]) -> None:
 def _named(recipe: "MergeRecipe") -> argparse.Namespace:
     """The architecture that a recipe names, as options name it."""
     shapes = [recipe.input] if isinstance(recipe.input, str) else recipe.input
-    return argparse.Namespace(model=recipe.architecture, spec=recipe.spec, input=shapes)
+    return argparse.Namespace(model=recipe.architecture, spec=recipe.spec, input=shapes, activation=None)
 
 
 def _aligned(
@@ -151,21 +153,33 @@ def _recipe(args: argparse.Namespace) -> "MergeRecipe":
             )
         recipe = read_recipe(Path(args.sources[0]))
     else:
-        weights = _weights(args)
-        models = [{"model": n, "parameters": {"weight": w}} for n, w in zip(args.sources, weights, strict=True)]
+        names = _names(args)
+        weights = _weights(args, len(names))
+        models = [{"model": n, "parameters": {"weight": w}} for n, w in zip(names, weights, strict=True)]
         recipe = parse_recipe({"merge_method": "aligned", **given, "models": models}, "made of these options")
     return recipe if args.out is None else recipe.model_copy(update={"output": args.out})
 
 
-def _weights(args: argparse.Namespace) -> list[float]:
+def _names(args: argparse.Namespace) -> list[Path]:
+    """The networks: a folder of one as it is, those of folders of many, and what patterns mean."""
+    from ..files.folder import find_networks
+
+    names: list[Path] = []
+    for source in map(Path, args.sources):
+        found = find_networks([source], recursive=args.recursive)
+        names += found if len(found) > 1 else [source if source.exists() else found[0]]
+    return names
+
+
+def _weights(args: argparse.Namespace, count: int) -> list[float]:
     if args.weights is None:
-        return [1.0] * len(args.sources)
+        return [1.0] * count
     try:
         found = [float(text) for text in args.weights.split(",")]
     except ValueError:
         raise ConfigError(f"--weights {shortened(args.weights)} are no numbers. Write e.g. --weights 0.7,0.3") from None
-    if len(found) != len(args.sources):
-        raise ConfigError(f"--weights names {len(found)} numbers for {len(args.sources)} networks. Write one for each.")
+    if len(found) != count:
+        raise ConfigError(f"--weights names {len(found)} numbers for {count} networks. Write one for each.")
     return found
 
 

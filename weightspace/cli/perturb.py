@@ -83,7 +83,7 @@ def _source(args: argparse.Namespace) -> "Source":
         return of_zoo(args.network, args.row)
     if (args.network / "zoo.json").is_file():
         raise ConfigError(f"{args.network} is a zoo. Say which network of it, e.g. --row 0")
-    known = architecture_of(args)
+    known = architecture_of(args, like=args.network)
     return of_file(args.network, known.spec, known.module, known.example)
 
 

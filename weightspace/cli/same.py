@@ -1,11 +1,11 @@
-"""``weightspace same`` and ``fingerprint``: which files hold the same network."""
+"""``weightspace same``: whether two files hold the same network."""
 
 import argparse
 from pathlib import Path
 
-from ._architecture import add_architecture, architecture_of, read_params, spec_of
+from ._architecture import add_architecture, architecture_of
 from ._arguments import whole
-from ._console import print_table, progress, say
+from ._console import progress, say
 from ._verb import Verb
 
 
@@ -32,8 +32,8 @@ def _run(args: argparse.Namespace, _: list[str]) -> None:
 
     if args.out is not None:
         elements.check_name(args.out)
-    known = architecture_of(args)
-    first, second = (read_params(path, known.spec) for path in (args.first, args.second))
+    known = architecture_of(args, like=args.first)
+    first, second = (known.open(path).load() for path in (args.first, args.second))
     with progress() as show:
         found = same(
             first, second, known.spec, bits=args.bits, module=known.module, example=known.example, progress=show
@@ -60,36 +60,4 @@ SAME = Verb(
     "weightspace same a.safetensors b.safetensors --model my_package.nets:make --input 2,64 --out element.safetensors",
     _arguments,
     _run,
-)
-
-
-def _files(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="network files")
-    add_architecture(parser)
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write the table, .csv")
-
-
-def _name(args: argparse.Namespace, _: list[str]) -> None:
-    from ..files import atomic
-    from ..gauge import fingerprint
-
-    spec, rows = spec_of(args), []
-    with progress() as show:
-        for place, file in enumerate(args.files):
-            show(place, len(args.files), "networks")
-            rows.append((str(file), fingerprint(read_params(file, spec), spec).text))
-    print_table("Fingerprints: equal for all gauges of one network", ("file", "fingerprint"), rows)
-    if args.out is not None:
-        lines = ["file,fingerprint", *(f'"{file}",{text}' for file, text in rows)]
-        atomic.write_text(args.out, "\n".join(lines) + "\n")
-        say(f"table: {args.out}")
-
-
-FINGERPRINT = Verb(
-    "fingerprint",
-    "Name networks by numbers that no permutation, sign or scale changes.",
-    "Files with one fingerprint most likely hold one network; `weightspace same` certifies it for a pair.",
-    "weightspace fingerprint runs/*.safetensors --spec spec.txt --out names.csv",
-    _files,
-    _name,
 )

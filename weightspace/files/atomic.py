@@ -1,6 +1,7 @@
 """Files and folders that exist whole or not at all, also after a kill or a full disk."""
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -9,12 +10,12 @@ from glob import escape
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from .._errors import ConfigError
 from .._types import Params
+from .formats import read_safetensors
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -111,17 +112,9 @@ def load_tensors(path: Path) -> tuple[Params, dict[str, str]]:
     Raises:
         ConfigError: if it is missing, truncated or no safetensors file.
     """
-    if not path.is_file():
-        raise ConfigError(f"there is no file {path}. Check the path, e.g. with ls {path.parent}.")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = dict(file.metadata() or {})
-            return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118 (no mapping)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ConfigError(
-            f"{path} is not a readable safetensors file ({error}). It is truncated or of another format; "
-            "write it again."
-        ) from error
+    found = read_safetensors(path)
+    tensors = {name: value.spans([0], math.prod(value.shape))[0] for name, value in found.tensors.items()}
+    return {name: value.view(found.tensors[name].shape) for name, value in tensors.items()}, found.metadata
 
 
 def _with_sorted_metadata(content: bytes) -> bytes:

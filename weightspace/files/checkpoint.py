@@ -27,6 +27,8 @@ ACTIVATION = "activation"
 PIECE = 1 << 18
 """Entries that are read, converted or compared at a time: of networks of any size no whole tensor is in memory."""
 
+_EIGHT_BITS = (torch.float8_e4m3fn, torch.float8_e5m2)
+
 _SHORT = 512
 """Bytes of a row below which a tensor is read at once."""
 
@@ -251,6 +253,11 @@ def _checkpoint(path: Path, held: Mapping[str, Contents], order: Iterable[str] |
         {name: exported for contents in held.values() for name, exported in contents.exported.items()},
         next((contents.branch for contents in held.values() if contents.branch), ""),
     )
+
+
+def wide(params: Params) -> Params:
+    """The same with number types of 8 bits, which have no arithmetic, in float32."""
+    return {name: value.float() if value.dtype in _EIGHT_BITS else value for name, value in params.items()}
 
 
 def is_finite(value: Tensor) -> bool:

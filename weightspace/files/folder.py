@@ -1,17 +1,47 @@
 """What the paths on a command line mean: network files, folders of one network or of many, and patterns."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar, final
 
-from .._errors import ConfigError
+from .._errors import ConfigError, WeightSpaceError
 from .formats import READERS, missing
-from .shards import is_index
+from .shards import is_index, read_index
+
+T = TypeVar("T")
 
 _WHOLE = ("model.safetensors", "pytorch_model.bin")
 """Files that are the network of a folder as hubs keep it, beside what is none."""
 
 _ALONE = (".bin",)
 """Ends of names that many other files have: such a file is a network when it is named itself."""
+
+
+@final
+@dataclass(frozen=True)
+class LeftOut:
+    """A network that could not be used, and why."""
+
+    file: Path
+    reason: str
+
+
+def each(files: Iterable[Path], use: Callable[[Path], T], left_out: list[LeftOut] | None) -> Iterator[tuple[Path, T]]:
+    """Each file with what ``use`` makes of it; one that it refuses is added to ``left_out``.
+
+    Raises:
+        WeightSpaceError: from ``use``, if ``left_out`` is ``None``: where one network is meant, it must be right.
+    """
+    for file in files:
+        try:
+            made = use(file)
+        except WeightSpaceError as error:
+            if left_out is None:
+                raise
+            left_out.append(LeftOut(file, str(error).removeprefix(f"{file}").removeprefix(": ").lstrip()))
+        else:
+            yield file, made
 
 
 def network_at(path: Path) -> Path:
@@ -32,6 +62,17 @@ def network_at(path: Path) -> Path:
         what = f"{len(files)} networks" if files else "no network"
         raise ConfigError(f"the folder {path} holds {what}. Name one file{f', e.g. {files[0]}' if files else ''}.")
     return files[0]
+
+
+def files_of(network: Path) -> list[Path]:
+    """The files that a network lies in: itself, or index and shards.
+
+    Raises:
+        ConfigError: see :func:`network_at`, or if the index cannot be read.
+    """
+    place = network_at(network)
+    parts = sorted(set(read_index(place)[0].values())) if is_index(place) else []
+    return [place, *(place.parent / file for file in parts)]
 
 
 def find_networks(paths: Sequence[Path], *, recursive: bool = False) -> list[Path]:

@@ -2,6 +2,8 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+from torch import nn
+
 from .._errors import SpecMismatch
 from ..spec import SymmetrySpec
 
@@ -13,6 +15,14 @@ _WRAPPERS = ("module.", "model.", "net.", "network.")
 
 Ties = Sequence[Collection[str]]
 """Groups of names that are one tensor in the module; a file may hold it once."""
+
+
+def ties_of(module: nn.Module | None) -> list[list[str]]:
+    """Groups of names that are one tensor in the module, e.g. of an embedding and the head that is tied to it."""
+    groups: dict[int, list[str]] = {}
+    for name, value in () if module is None else module.named_parameters(remove_duplicate=False):
+        groups.setdefault(id(value), []).append(name)
+    return [names for names in groups.values() if len(names) > 1]
 
 
 def plain_names(stored: Iterable[str]) -> dict[str, str]:

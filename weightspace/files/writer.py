@@ -18,7 +18,7 @@ from torch import Tensor
 from .._errors import ConfigError, SpecMismatch
 from . import atomic, shards
 from .checkpoint import PIECE, Checkpoint, Part, is_finite
-from .folder import network_at
+from .folder import files_of
 from .formats import DTYPES, READERS, WRITTEN, size, write_npz
 
 _WORDS = {dtype: word for word, dtype in DTYPES.items()}
@@ -72,7 +72,7 @@ def targets(files: Sequence[Path], named: Sequence[Path], out: Path) -> list[Pat
         # A sharded network is its folder.
         places = [file.parent if shards.is_index(file) else file for file in files]
         root = Path(os.path.commonpath([place.parent for place in places]))
-        wanted = [out / _written_name(place.relative_to(root)) for place in places]
+        wanted = [out / written_as(place.relative_to(root)) for place in places]
     taken: dict[Path, Path] = {}
     for file, place in zip(files, wanted, strict=True):
         other = taken.setdefault(place, file)
@@ -88,25 +88,24 @@ def _alone(file: Path, out: Path) -> Path:
         if out.is_file() and out.suffix not in WRITTEN:
             raise ConfigError(f"{file} is sharded, so --out {out} must be a folder or end in {ENDS}.")
         return out
-    place = out / _written_name(Path(file.name)) if out.is_dir() else out
+    place = out / written_as(Path(file.name)) if out.is_dir() else out
     if place.suffix not in WRITTEN:
         raise ConfigError(f"--out {out} should end in {ENDS}, e.g. --out {out}.safetensors.")
     return place
 
 
-def _written_name(name: Path) -> Path:
+def written_as(name: Path) -> Path:
+    """The name under which a network of this name is written: formats that are only read become safetensors."""
     return name if name.suffix in WRITTEN or name.suffix not in READERS else name.with_suffix(".safetensors")
 
 
 def _files(network: Path) -> set[Path]:
-    """The file itself, or folder, index and shards; nothing of what is no network."""
+    """All that a result would replace if it took the place of one of it; nothing of what does not exist."""
     if not network.exists():
         return set()
-    place = network_at(network) if network.is_dir() else network
-    if not shards.is_index(place):
-        return {place.resolve()}
-    parts = [place.parent / file for file in set(shards.read_index(place)[0].values())]
-    return {path.resolve() for path in (network, place.parent, place, *parts)}
+    parts = files_of(network)
+    around = [parts[0].parent] if shards.is_index(parts[0]) else []
+    return {path.resolve() for path in (*around, *parts)}
 
 
 def write_like(

@@ -16,6 +16,7 @@ from ..alignment import Alignment, align, without_scales
 from ..files.atomic import remove
 from ..files.checkpoint import PIECE, Checkpoint, open_network
 from ..files.elements import check_name, load_element, save_element
+from ..files.naming import ties_of
 from ..files.writer import Progress, target, write_like
 from ..gauge import Element, act_rows, compose, inverse
 from ..spec import SymmetrySpec, num_parameters
@@ -75,7 +76,7 @@ def align_files(
         ConfigError: if a file cannot be read or written.
         SpecMismatch: if a network does not fit the spec or is not finite, or its outputs change; nothing is written.
     """
-    a, b = open_network(first, spec), open_network(second, spec)
+    a, b = (open_network(path, spec, ties_of(module)) for path in (first, second))
     target(out, b, [first, second])
     if element is not None:
         check_name(element)

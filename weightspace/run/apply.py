@@ -1,5 +1,6 @@
 """Use a trained operator: change one network, or a folder of them, in a single forward pass."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -9,7 +10,7 @@ import torch
 
 from .._errors import ConfigError
 from .._types import Params
-from ..files.folder import find_networks
+from ..files.folder import LeftOut, each, find_networks
 from ..files.writer import targets
 from ..tasks import num_networks, score
 from ..zoo import Images, load_images, stacked_mlp
@@ -47,9 +48,11 @@ class Applied:
 
 def apply(
     source: str | Path,
-    path: str | Path,
+    path: str | Path | Sequence[Path],
     out: str | Path,
     *,
+    recursive: bool = False,
+    left_out: list[LeftOut] | None = None,
     data_dir: str | Path | None = None,
     progress: Progress | None = None,
 ) -> list[Applied]:
@@ -61,8 +64,10 @@ def apply(
 
     Args:
         source: Run folder, checkpoint file, or name of a pretrained operator.
-        path: A ``.safetensors`` (or ``.pt``, ``.pth``) file, or a folder of them.
+        path: A network file, a folder of them, or several of either.
         out: File for one network, folder for a folder.
+        recursive: Whether to look into folders inside folders.
+        left_out: Gets the networks that cannot be used; without it, the first of them is an error.
         data_dir: Folder of image sets; ``digits`` needs none.
         progress: Called with networks done, networks in all, and a message.
 
@@ -71,11 +76,12 @@ def apply(
         SpecMismatch: if a network is of another architecture or activation, or holds values that are not finite.
     """
     loaded = operator.load(operator.find(source))
-    source_path, out_path = Path(path), Path(out)
-    files = find_networks([source_path])
-    places = targets(files, [source_path], out_path)
+    named = [Path(path)] if isinstance(path, (str, Path)) else list(path)
+    files = find_networks(named, recursive=recursive)
+    place_of = dict(zip(files, targets(files, named, Path(out)), strict=True))
     activation = loaded.about["activation"]
-    read = [read_network(file, loaded.spec, activation) for file in files]
+    found = each(files, lambda file: read_network(file, loaded.spec, activation), left_out)
+    read = [network for _, network in found]
     images = _images(loaded, data_dir)
     rows: list[Applied] = []
     changed: list[tuple[Params, Params]] = []
@@ -91,7 +97,7 @@ def apply(
             rows.append(
                 Applied(
                     file=str(network.path),
-                    out=str(places[start + index]),
+                    out=str(place_of[network.path]),
                     max_change=float(change.abs().max()),
                     relative_change=float(change.norm() / _flat(old, index).norm().clamp_min(1e-12)),
                     accuracy_before=before[index],
@@ -103,9 +109,9 @@ def apply(
         if progress is not None:
             progress(len(rows), len(read), "applying")
     # Only now, when nothing can be refused any more.
-    for number, (network, place) in enumerate(zip(read, places, strict=True)):
+    for number, network in enumerate(read):
         batch, index = divmod(number, _BATCH)
-        write_changed(network, *changed[batch], index, place, activation)
+        write_changed(network, *changed[batch], index, place_of[network.path], activation)
     return rows
 
 

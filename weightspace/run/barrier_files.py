@@ -7,6 +7,7 @@ from torch import nn
 from .._errors import SpecMismatch
 from ..alignment import without_scales
 from ..files.checkpoint import open_network
+from ..files.naming import ties_of
 from ..files.writer import Progress
 from ..gauge import act
 from ..spec import SymmetrySpec
@@ -55,7 +56,7 @@ def barrier_files(
         ConfigError: if a file cannot be read or written, or the images do not fit the module.
         SpecMismatch: if a network or the element does not fit, or moving it changes its outputs.
     """
-    a, b = open_network(first, spec), open_network(second, spec)
+    a, b = (open_network(path, spec, ties_of(module)) for path in (first, second))
     wide = widest((a, b))
     ready = bench(module, example, wide)
     measure = ready.measure(images.test_x, images.test_y)

@@ -18,9 +18,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .._errors import ConfigError, SpecMismatch
+from .._errors import ConfigError
 from .._types import Params
 from ..files import atomic
+from ..files.folder import LeftOut, each, files_of
 from ..gauge import KIND, LIMIT, fingerprints, groups, same_pairs
 from ..spec import SymmetrySpec, to_text
 from ..zoo import workers
@@ -47,23 +48,34 @@ class Member:
     roundings: float
 
 
-def dedupe(files: Sequence[Path], read: Read, spec: SymmetrySpec, cache: Path, progress: Progress) -> list[Member]:
+def dedupe(
+    files: Sequence[Path],
+    read: Read,
+    spec: SymmetrySpec,
+    cache: Path,
+    progress: Progress,
+    left_out: list[LeftOut] | None = None,
+) -> list[Member]:
     """The files in their order, each with the first file that holds the same network.
 
     Vectors of invariants only propose: each file is compared with the first of its group (:func:`gauge.same_pairs`).
 
     Args:
         files: Network files of one architecture.
-        read: Gives the parameters of a file under the names of the spec, and fails with the file's name.
+        read: Gives the finite parameters of a file under the names of the spec, and fails with the file's name.
         spec: Their symmetry.
         cache: Where vectors are kept; written whole or not at all.
         progress: Called with the files or pairs done, all of them, and what is being done.
+        left_out: Gets the files that cannot be used; without it, the first of them is an error.
 
     Raises:
         ConfigError: if a file cannot be read or the cache cannot be written.
         SpecMismatch: if a file holds another architecture or entries that are not finite.
     """
-    vectors, tolerance = _Vectors(files, read, spec, cache).all(progress)
+    kept = _Vectors(files, read, spec, cache, left_out)
+    files, vectors, tolerance = kept.all(progress)
+    if not files:
+        return []
 
     def compare(pairs: Sequence[tuple[int, int]]) -> list[float]:
         def some(part: Sequence[tuple[int, int]]) -> list[float]:
@@ -86,13 +98,16 @@ def dedupe(files: Sequence[Path], read: Read, spec: SymmetrySpec, cache: Path, p
 class _Vectors:
     """The vectors of invariants of files and their tolerances, kept in the cache."""
 
-    def __init__(self, files: Sequence[Path], read: Read, spec: SymmetrySpec, cache: Path) -> None:
-        self._read, self._spec, self._cache = read, spec, cache
-        self._files = {_key(file): file for file in files}
+    def __init__(
+        self, files: Sequence[Path], read: Read, spec: SymmetrySpec, cache: Path, left_out: list[LeftOut] | None
+    ) -> None:
+        self._read, self._spec, self._cache, self._left_out = read, spec, cache, left_out
+        self._files = {key: file for file, key in each(files, _key, left_out)}
         self._about = hashlib.sha256(f"{KIND}\n{to_text(spec)}".encode()).hexdigest()
         self._known: dict[str, Tensor] = self._load()
 
-    def all(self, progress: Progress) -> tuple[Float[Tensor, "n _k"], Float[Tensor, " n"]]:
+    def all(self, progress: Progress) -> tuple[list[Path], Float[Tensor, "n _k"], Float[Tensor, " n"]]:
+        """The files that can be used, their vectors, and the tolerances of these."""
         missing = [key for key in self._files if key not in self._known]
         done, written = len(self._files) - len(missing), time.monotonic()
         try:
@@ -107,26 +122,21 @@ class _Vectors:
         finally:
             if missing:
                 self._save()
-        rows = torch.stack([self._known[key] for key in self._files])
-        return rows[:, 1:], rows[:, 0]
+        used = {key: file for key, file in self._files.items() if key in self._known}
+        rows = torch.stack([self._known[key] for key in used]) if used else torch.zeros(0, 1)
+        return [*used.values()], rows[:, 1:], rows[:, 0]
 
     def _some(self, keys: Sequence[str]) -> dict[str, Tensor]:
         """By key: the tolerance, then the vector."""
-        networks = [self._checked(self._files[key]) for key in keys]
+        key_of = {self._files[key]: key for key in keys}
+        found = dict(each(key_of, self._read, self._left_out))
+        if not found:
+            return {}
+        networks = [*found.values()]
         stacked = {name: torch.stack([net[name].double() for net in networks]) for name in self._spec.axes}
         tolerance = torch.tensor([_ROUNDINGS * _epsilon(net) for net in networks], dtype=torch.float64)
         rows = torch.cat([tolerance[:, None], fingerprints(stacked, self._spec)], 1)
-        return dict(zip(keys, rows, strict=True))
-
-    def _checked(self, file: Path) -> Params:
-        params = self._read(file)
-        for name in self._spec.axes:
-            if not bool(params[name].isfinite().all()):
-                raise SpecMismatch(
-                    f"{file}: parameter {name!r} holds values that are not finite (NaN or infinity). "
-                    "Move this file elsewhere; its network has diverged or is damaged."
-                )
-        return params
+        return {key_of[file]: row for file, row in zip(found, rows, strict=True)}
 
     def _load(self) -> dict[str, Tensor]:
         # What cannot be read is worked out again: a cache holds nothing of its own.
@@ -143,14 +153,14 @@ class _Vectors:
 
 
 def _key(file: Path) -> str:
-    """Names the content of a file: where it lies, its size and when it was changed."""
+    """Names the content of a network: where it lies, the sizes of its files and when they were changed."""
     try:
-        state = file.stat()
+        states = [part.stat() for part in files_of(file)]
     except OSError as error:
         raise ConfigError(
             f"cannot read {file}: {error.strerror}. Mend or remove it; the same command continues."
         ) from error
-    return f"{file.resolve()}|{state.st_size}|{state.st_mtime_ns}"
+    return "|".join([str(file.resolve()), *(f"{state.st_size}|{state.st_mtime_ns}" for state in states)])
 
 
 def _epsilon(params: Params) -> float:

@@ -13,6 +13,7 @@ from .._errors import SpecMismatch
 from ..alignment import check_whole
 from ..files.checkpoint import PIECE, Checkpoint, open_checkpoint, open_network
 from ..files.formats import TORCH, size
+from ..files.naming import Ties
 from ..files.writer import Progress, write_like
 from ..gauge import Element
 from ..spec import SymmetrySpec
@@ -56,7 +57,7 @@ class Sources:
             yield network.entries(name, start, min(start + step, total))
 
 
-def open_sources(recipe: MergeRecipe, spec: SymmetrySpec | None = None) -> Sources:
+def open_sources(recipe: MergeRecipe, spec: SymmetrySpec | None = None, ties: Ties = ()) -> Sources:
     """The networks of a recipe.
 
     Raises:
@@ -67,7 +68,7 @@ def open_sources(recipe: MergeRecipe, spec: SymmetrySpec | None = None) -> Sourc
     networks = []
     for source, move in zip(recipe.models, moves, strict=True):
         own = spec if move is None else move[1]
-        networks.append(open_checkpoint(source.model) if own is None else open_network(source.model, own))
+        networks.append(open_checkpoint(source.model) if own is None else open_network(source.model, own, ties))
     base = networks[recipe.base]
     for network in networks:
         _compare(base, network)

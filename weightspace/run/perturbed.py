@@ -15,7 +15,8 @@ from ..files import atomic
 from ..files.checkpoint import open_network
 from ..files.elements import save_element
 from ..files.formats import WRITTEN
-from ..files.writer import Progress, write_like
+from ..files.naming import ties_of
+from ..files.writer import Progress, write_like, written_as
 from ..gauge import Element, act
 from ..spec import SymmetrySpec
 from ..tasks.perturb import SCALE_STD, add_noise, orbit_elements, stream
@@ -59,8 +60,8 @@ def of_file(path: Path, spec: SymmetrySpec, module: nn.Module | None, example: E
         ConfigError: if it cannot be read.
         SpecMismatch: if it is of another architecture, or not finite.
     """
-    network = open_network(path, spec)
-    suffix = "" if network.index is not None else path.suffix
+    network = open_network(path, spec, ties_of(module))
+    suffix = "" if network.index is not None else written_as(network.path).suffix
 
     def write(params: Params, place: Path) -> None:
         write_like(network, place.with_name(place.name + suffix), lambda name: params[name])

@@ -8,7 +8,7 @@ from ._npz import read_npz, write_npz
 from ._onnx import read_onnx
 from ._safetensors import read_safetensors
 from ._sb3 import read_sb3
-from ._stored import DTYPES, Contents, Place, Stored, fill, held, size
+from ._stored import DTYPES, Contents, Place, Stored, check_file, fill, held, missing, size
 from ._torch import read_torch
 
 READERS: dict[str, Callable[[Path], Contents]] = {
@@ -36,17 +36,10 @@ def read_file(path: Path) -> Contents:
     Raises:
         ConfigError: if there is no such file, its name ends otherwise, or it cannot be read.
     """
-    if not path.is_file():
-        raise ConfigError(missing(path) if not path.exists() else f"{path} is not a file. Name a network file.")
+    check_file(path)
     if path.suffix not in READERS:
         raise ConfigError(f"{path} is no network file: its name should end in {', '.join(READERS)}. Convert it.")
     return READERS[path.suffix](path)
-
-
-def missing(path: Path) -> str:
-    """What to say of a path at which there is nothing."""
-    near = next(parent for parent in path.parents if parent.is_dir())
-    return f"{path} does not exist. Check the path, e.g. with: ls {near}"
 
 
 __all__ = [
@@ -57,10 +50,12 @@ __all__ = [
     "Contents",
     "Place",
     "Stored",
+    "check_file",
     "fill",
     "held",
     "missing",
     "read_file",
+    "read_safetensors",
     "size",
     "write_npz",
 ]

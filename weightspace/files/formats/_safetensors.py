@@ -9,7 +9,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from ..._errors import ConfigError
-from ._stored import DTYPES, Contents, Place, Stored
+from ._stored import DTYPES, Contents, Place, Stored, check_file
 
 
 def read_safetensors(path: Path) -> Contents:
@@ -18,6 +18,7 @@ def read_safetensors(path: Path) -> Contents:
     Raises:
         ConfigError: if it is truncated, of another format, or holds numbers of a type that is not read here.
     """
+    check_file(path)
     with _opened(path) as file:
         names = tuple(file.keys())
         slices = {name: file.get_slice(name) for name in names}

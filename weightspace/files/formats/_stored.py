@@ -87,6 +87,22 @@ class Contents:
     branch: str = ""
 
 
+def check_file(path: Path) -> None:
+    """Raise unless there is a file.
+
+    Raises:
+        ConfigError: saying what is there instead.
+    """
+    if not path.is_file():
+        raise ConfigError(f"{path} is not a file. Name a network file." if path.exists() else missing(path))
+
+
+def missing(path: Path) -> str:
+    """What to say of a path at which there is nothing."""
+    near = next(parent for parent in path.parents if parent.is_dir())
+    return f"{path} does not exist. Check the path, e.g. with: ls {near}"
+
+
 def size(shape: tuple[int, ...], dtype: torch.dtype) -> int:
     """Bytes of a tensor."""
     return torch.Size(shape).numel() * dtype.itemsize
