@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..files.checkpoint import Checkpoint
     from ..spec import SymmetrySpec
 
-_FILE = "a .safetensors, .pt or .pth file, or a folder of shards with model.safetensors.index.json"
+_FILE = "a network file, or a folder of one, also in shards; formats: docs/files.md"
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:

@@ -11,7 +11,7 @@ from ._verb import Verb
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "first", type=Path, metavar="A", help="a network file (.safetensors, .pt, .pth), or an index of shards"
+        "first", type=Path, metavar="A", help="a network file, or a folder of one; formats: docs/files.md"
     )
     parser.add_argument("second", type=Path, metavar="B", help="another one")
     add_architecture(parser)
