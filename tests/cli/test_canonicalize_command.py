@@ -94,7 +94,7 @@ def test_what_is_left_open_is_said(folder: Path, capsys: pytest.CaptureFixture[s
     assert main(["canonicalize", "dead.safetensors", "--spec", "spec.txt", "--out", "one.pt"]) == 0
     assert "h0: 1 dead" in capsys.readouterr().out
     assert main(["inspect", "dead.safetensors", "--spec", "spec.txt"]) == 0
-    assert "dead.safetensors: float32; canonical form: h0: 1 dead" in capsys.readouterr().out
+    assert "dead.safetensors: float32; canonical form: unique; h0: 1 dead" in capsys.readouterr().out
 
 
 def test_tokens_are_probed_with_every_kind_of_word(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -214,3 +214,16 @@ def test_bad_input_ends_with_code_2_one_message_and_nothing_written(
     assert message in " ".join(printed.err.split())
     assert "Traceback" not in printed.err
     assert not list(folder.glob("new*"))
+
+
+def test_a_bad_network_of_a_folder_is_a_row_and_the_code_is_1(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_file({"0.weight": torch.zeros(5, 4)}, folder / "nets/z.safetensors")
+    assert main(["canonicalize", "nets", "--spec", "spec.txt", "--out", "new"]) == 1
+    assert "left out: nets/z.safetensors: parameter" in capsys.readouterr().out
+    assert not (folder / "new/z.safetensors").exists()
+    with (folder / "new/canonicalize.csv").open() as lines:
+        *rows, last = csv.DictReader(lines)
+    assert rows
+    assert all((folder / row["out"]).is_file() and not row["left_out"] for row in rows)
+    assert (last["file"], last["out"]) == ("nets/z.safetensors", "")
+    assert last["left_out"].startswith("parameter ")

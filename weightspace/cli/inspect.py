@@ -55,7 +55,8 @@ def _described(file: Path, known: Architecture) -> str:
     network = known.open(file)
     types = ", ".join(sorted({str(dtype).removeprefix("torch.") for dtype in network.dtypes.values()}))
     beside = f"; left out: {', '.join(network.left_out)}" if network.left_out else ""
-    return f"{file}: {types}; canonical form: {canonicalize(wide(network.load()), known.spec)[2]}{beside}"
+    left_open = "; ".join(str(canonicalize(wide(network.load()), known.spec)[2]).splitlines())
+    return f"{file}: {types}; canonical form: {left_open}{beside}"
 
 
 INSPECT = Verb(
