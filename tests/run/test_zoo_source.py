@@ -70,6 +70,18 @@ def test_a_damaged_zoo_is_not_repaired_and_keeps_its_manifest(home, seed):
     assert not (home / "out" / "new").exists()
 
 
+@pytest.mark.parametrize("name", ["mine.pth", "index/shard-00000.parquet"])
+def test_a_folder_of_anything_else_is_never_made_a_zoo(name, tmp_path):
+    mine = tmp_path / "nets" / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    config = tiny_run(Path()).model_copy(update={"zoo": ZooRef(path=str(tmp_path / "nets"), make=tiny_zoo())})
+    with pytest.raises(ZooError, match="is not a zoo"):
+        train(config, tmp_path / "run")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [mine]
+    assert mine.read_text() == "mine"
+
+
 def test_an_interrupted_zoo_is_finished_to_its_own_size(home):
     folder = home / "zoos" / "tanh"
     for path in [*folder.glob("index/*"), *folder.glob("weights/*/*")]:
