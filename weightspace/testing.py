@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ._types import Params
 from .gauge import Element, act, same_function, sample
-from .spec import SymmetrySpec, layout
+from .spec import Example, SymmetrySpec, layout
 
 Functional = Callable[[Params], Tensor]
 Operator = Callable[[Params], Mapping[str, Tensor]]
@@ -163,7 +163,7 @@ def assert_equivariant(
 def assert_same_function(
     module: nn.Module,
     spec: SymmetrySpec,
-    example: Tensor | tuple[Tensor, ...] | None = None,
+    example: Example | None = None,
     *,
     num: int = 5,
     seed: int = 0,

@@ -13,7 +13,7 @@ from .._types import Params
 from ..gauge import Element, act, compose, inverse, same_function
 from ..gauge.canonical import balance
 from ..gauge.match import Progress, problem
-from ..spec import SymmetrySpec
+from ..spec import Example, SymmetrySpec
 from ._gains import nearest_match
 from ._stacks import same_number, stacked
 
@@ -66,7 +66,7 @@ def align(
     spec: SymmetrySpec,
     *,
     module: nn.Module | None = None,
-    example: Tensor | tuple[Tensor, ...] | None = None,
+    example: Example | None = None,
     restarts: int = 0,
     seed: int = 0,
     progress: Progress | None = None,
@@ -133,7 +133,7 @@ def certify(
     before: Mapping[str, Tensor],
     after: Mapping[str, Tensor],
     module: nn.Module | None,
-    example: Tensor | tuple[Tensor, ...] | None,
+    example: Example | None,
 ) -> float | None:
     """Largest relative difference of the outputs, or ``None`` without a module.
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from .._errors import ConfigError
 from .._types import Params
 from ..gauge import Element, act, compose, inverse
-from ..spec import SymmetrySpec
+from ..spec import Example, SymmetrySpec
 from ._align import Progress, certify
 from ._batches import Inputs
 from ._feature_universe import feature_universe
@@ -92,7 +92,7 @@ def merge(
     *,
     weights: Sequence[float] | None = None,
     module: nn.Module | None = None,
-    example: Tensor | tuple[Tensor, ...] | None = None,
+    example: Example | None = None,
     inputs: Inputs | None = None,
     score: Score | None = None,
     restarts: int = 0,
@@ -148,7 +148,7 @@ def greedy_soup(
     score: Score,
     *,
     module: nn.Module | None = None,
-    example: Tensor | tuple[Tensor, ...] | None = None,
+    example: Example | None = None,
     inputs: Inputs | None = None,
     restarts: int = 0,
     seed: int = 0,
@@ -248,7 +248,7 @@ def _certificates(
     common: Universe,
     spec: SymmetrySpec,
     module: nn.Module | None,
-    example: Tensor | tuple[Tensor, ...] | None,
+    example: Example | None,
 ) -> tuple[float, ...]:
     if module is None:
         return ()

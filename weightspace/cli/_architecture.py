@@ -45,7 +45,8 @@ def add_architecture(parser: argparse.ArgumentParser, *, both: bool = False) -> 
         "--input",
         action="append",
         metavar="SHAPE",
-        help="shape of an input, e.g. 2,3,32,32, or 2,64:int for tokens; once for each input (with --model)",
+        help="shape of an input, e.g. 2,3,32,32, or 2,64:int for tokens; once for each input (with --model), those "
+        "that forward takes by keyword under their names, e.g. input_ids=2,64:int",
     )
 
 
@@ -117,7 +118,7 @@ def architecture_of(args: argparse.Namespace, *, like: Path | None = None, on_un
     if not isinstance(module, nn.Module):
         raise ConfigError(f"--model {args.model} returns {type(module).__name__}. Return a torch.nn.Module.")
     if args.input:
-        example = tuple(_example(text) for text in args.input)
+        example = _inputs(args.input)
     if example is None:
         raise ConfigError(
             f"--model {args.model} returns a module without an example input. Add its shape, e.g. --input 2,3,32,32"
@@ -143,6 +144,22 @@ def _chains(args: argparse.Namespace, like: Path | None) -> Architecture:
         raise ConfigError("--activation needs a network file, whose shapes say the rest. Name one.")
     module, example = chains_in(like, args.activation)
     return Architecture(derive(module, example), module, example)
+
+
+def _inputs(texts: list[str]) -> "tuple[Any, ...]":
+    """The example: inputs by position, and those with a name after them as keyword arguments."""
+    args: list[Tensor] = []
+    words: dict[str, Tensor] = {}
+    for text in texts:
+        name, equals, shape = text.rpartition("=")
+        if not equals:
+            args.append(_example(text))
+        elif not name.isidentifier() or name in words:
+            wrong = "names an input that is there already" if name in words else "names no argument of forward"
+            raise ConfigError(f"--input {text!r} {wrong}. Write each name once, e.g. --input input_ids=2,64:int")
+        else:
+            words[name] = _example(shape)
+    return (*args, words) if words else tuple(args)
 
 
 def _example(text: str) -> "Tensor":

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .._errors import SpecError
-from ..spec import Rules, SymmetrySpec
+from ..spec import Inputs, Rules, SymmetrySpec, untouched
 from ..spec import derive as derive_unverified
 from ._act import act
 from ._element import sample
@@ -17,7 +17,8 @@ from ._verify import same_function
 
 if TYPE_CHECKING:
     Network = nn.Module
-    Example = Tensor | tuple[Tensor, ...]
+    from ..spec import Example
+
     OnUnknown = Literal["refuse", "pin"]
 else:
     Network = Example = OnUnknown = object
@@ -44,8 +45,9 @@ def derive(
     Args:
         module: The network, on any device; left as it was. On ``meta`` random stand-ins for its parameters and
             buffers are tried, up to 2e8 numbers.
-        example: Its input, or a tuple of its inputs; only shapes and types matter, and integers are used as
-            they are.
+        example: Its input: a tensor, a tuple of tensors, a dict of keyword arguments (tensors, and settings such as
+            ``"use_cache": False``), or a tuple that ends with one. Only shapes and types matter, and integers are used
+            as they are.
         on_unknown: ``"refuse"`` or ``"pin"``: see :func:`weightspace.spec.derive`.
         rules: How layers of your own move, by type: ``{MyLayer: "out in~"}`` or ``{MyLayer: "h"}``.
         verify: Whether to try the symmetry. Two forward passes for each of two elements.
@@ -58,24 +60,24 @@ def derive(
         SpecError: naming operation, place and the way on, if a part cannot be read; if the outputs change.
     """
     spec = derive_unverified(module, example, on_unknown=on_unknown, rules=rules)
-    args = example if isinstance(example, tuple) else (example,)
+    inputs = Inputs.of(example)
     if not spec.free:
         return replace(spec, unproven="")
     if not verify:
         return replace(spec, unproven="read off the graph with verify=False")
-    if any(value.is_meta for value in (*module.parameters(), *module.buffers(), *args)):
+    if any(value.is_meta for value in (*module.parameters(), *module.buffers(), *inputs.tensors)):
         if (num := size(module)) > LIMIT:
             return replace(spec, unproven=f"read on meta, and {num:.2g} numbers are more than the {LIMIT:.0e} tried")
         try:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(0)
-                module, args = materialized(module), tuple(map(stand_in, args))
-            gap, limit = _gap(module, spec, args)
+                module, inputs = materialized(module), inputs.map(stand_in)
+            gap, limit = _gap(module, spec, inputs)
         except Exception as error:  # whatever forward raises on numbers that mean nothing to it
             kind = type(error).__name__
             return replace(spec, unproven=f"read on meta, and forward fails on random stand-ins with {kind}")
     else:
-        gap, limit = _gap(module, spec, args)
+        gap, limit = _gap(module, spec, inputs)
     if not gap <= limit:
         raise SpecError(
             f"the symmetry read off {type(module).__name__} changes its outputs by {gap:.2g} of their size, so "
@@ -85,26 +87,27 @@ def derive(
     return replace(spec, unproven="")
 
 
-def _gap(module: nn.Module, spec: SymmetrySpec, args: tuple[Tensor, ...]) -> tuple[float, float]:
+def _gap(module: nn.Module, spec: SymmetrySpec, given: Inputs) -> tuple[float, float]:
     """Largest relative change of the outputs, and what rounding explains."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         if sum(value.numel() for value in module.state_dict().values()) <= _LIMIT:
             try:
                 net = copy.deepcopy(module).double().eval()
-                inputs = tuple(_noise(arg) if arg.is_floating_point() else arg for arg in args)
+                inputs = given.map(lambda arg: _noise(arg) if arg.is_floating_point() else arg)
                 net.load_state_dict(_random_state(net))
-                with torch.no_grad():
-                    net(*(arg.clone() for arg in inputs))
+                with torch.no_grad(), untouched(net) as trial:
+                    inputs.call(trial)
                 return _largest(net, spec, inputs), 1e-6
             except (RuntimeError, TypeError, ValueError):
                 pass  # not every network runs in float64, or can be copied
-        return _largest(module, spec, args), 1e-2
+        return _largest(module, spec, given), 1e-2
 
 
-def _largest(net: nn.Module, spec: SymmetrySpec, args: tuple[Tensor, ...]) -> float:
+def _largest(net: nn.Module, spec: SymmetrySpec, inputs: Inputs) -> float:
     params = {name: value.detach() for name, value in net.state_dict().items()}
-    gaps = [same_function(net, act(sample(spec, seed, max_scale=2.0), params, spec), args) for seed in (0, 1)]
+    moved = (act(sample(spec, seed, max_scale=2.0), params, spec) for seed in (0, 1))
+    gaps = [same_function(net, twin, inputs.example) for twin in moved]
     return float(torch.tensor(gaps).max())
 
 

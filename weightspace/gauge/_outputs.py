@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from .._errors import SpecMismatch
 from .._types import Params
-from ._probes import Args, cast, groups_of_inputs, random_like, runnable
+from ..spec import Example, Inputs
+from ._probes import cast, groups_of_inputs, random_like, runnable
 from ._rounding import rounded_otherwise, rounding
-from ._verify import Example, _compare, _outputs, _probes
+from ._verify import _compare, _outputs, _probes
 
 TIMES = 4.0
 """What counts as rounding, in units of what a random rounding of both networks does: one draw is not the worst case."""
@@ -67,7 +68,7 @@ class Outputs:
 class _Trial:
     """What one input showed, of the output tensor that stands out most."""
 
-    inputs: Args
+    inputs: Inputs
     kind: str
     difference: float
     explained: float
@@ -104,8 +105,7 @@ def compare_outputs(
     """
     for params in (a, b):
         _compare(dict(module.state_dict()), dict(params))
-    given = _probes(module, 0) if example is None else example
-    args = given if isinstance(given, tuple) else (given,)
+    args = Inputs.of(_probes(module, 0) if example is None else example)
     net, dtype = runnable(module, a, args)
     trials = [
         trial for group in groups_of_inputs(net, args, dtype) for trial in _Pair(net, dtype, a, b, bits).tried(*group)
@@ -121,7 +121,7 @@ def compare_outputs(
         max(trial.spread for trial in trials),
         any(trial.telling for trial in trials),
         sum(trial.excess > 1 for trial in trials) / len(trials),
-        worst.inputs,
+        worst.inputs.example,
         worst.kind,
     )
 
@@ -151,7 +151,7 @@ class _Pair:
         coarse = [{n: v.to(dtype) if v.dtype == torch.float64 else v for n, v in params.items()} for params in (a, b)]
         self._room = [{n: rounding(v.detach().cpu(), bits) for n, v in params.items()} for params in coarse]
 
-    def tried(self, kind: str, inputs: list[Args]) -> Iterator[_Trial]:
+    def tried(self, kind: str, inputs: list[Inputs]) -> Iterator[_Trial]:
         """What each of some inputs of one kind shows; inputs on which neither network is finite show nothing."""
         pairs = [(args, *(self._run(params, args) for params in self._exact)) for args in inputs]
         for args, one, other in pairs:
@@ -171,7 +171,7 @@ class _Pair:
             telling = any(far > 2 * allowed for far, allowed in zip(spread, room, strict=True))
             yield _Trial(args, kind, gaps[worst], room[worst], max(spread), telling)
 
-    def _noise(self, args: Args, *exact: list[Tensor]) -> list[float]:
+    def _noise(self, args: Inputs, *exact: list[Tensor]) -> list[float]:
         """By output tensor, how far a rounding of each network moves it, summed over both."""
         generator = torch.Generator().manual_seed(0)
         num = max(1, min(MOST, FEW // max(1, sum(value.numel() for value in exact[0]))))
@@ -185,7 +185,7 @@ class _Pair:
             total = [sum(pair) for pair in zip(total, worst, strict=True)]
         return total
 
-    def _run(self, params: Params, args: Args) -> list[Tensor]:
+    def _run(self, params: Params, args: Inputs) -> list[Tensor]:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)  # what draws numbers draws the same ones for both
             return [value.double() for value in _outputs(self._net, params, args)]

@@ -14,7 +14,7 @@ from ._fit import fitted
 from ._outputs import compare_outputs
 from ._rounding import rounding
 from ._sameness import LIMIT, Sameness, Verdict
-from ._verify import Example
+from ..spec import Example
 from ._why import why_no_element
 from .canonical import balance, units
 from .match import matched

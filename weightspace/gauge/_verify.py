@@ -1,15 +1,14 @@
 """Numerical proof that two parameter vectors are the same network."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from .._errors import SpecMismatch
-
-Example = Tensor | tuple[Tensor, ...]
+from ..spec import Example, Inputs, outputs_of, untouched
 
 
 def same_function(
@@ -25,38 +24,40 @@ def same_function(
     inputs only, so give inputs that exercise the network if the default ones do not.
 
     Args:
-        module: The network; run in eval mode, left as it was.
+        module: The network; run in eval mode without caches of earlier calls, and left as it was.
         params: Parameters under the module's ``state_dict`` names, or a second module of the same architecture.
-        example: Inputs (a tensor, or a tuple for several arguments). Default: 64 standard normal vectors for a
-            network whose first layer is ``nn.Linear``, four images of 32x32 for one that starts with a convolution.
+        example: Inputs (a tensor, a tuple for several arguments, a dict for keywords). Default: 64 standard normal
+            vectors for a network whose first layer is ``nn.Linear``, four images of 32x32 for one that starts with a
+            convolution.
         seed: Of the default inputs.
 
     Returns:
-        max |f(x) - f'(x)| / max |f(x)| over inputs and outputs.
+        max |f(x) - f'(x)| / max |f(x)| over inputs and outputs: all tensors in what the network returns, but not what
+        a language model returns for its own next call (``past_key_values``, caches).
 
     Raises:
         SpecMismatch: if a name or shape of ``params`` differs from the module's, a value or output is not
-            finite, or no default inputs can be guessed.
+            finite, no tensor is returned, or no default inputs can be guessed.
+        SpecError: if the example is neither of these.
     """
     theirs = dict(params.state_dict()) if isinstance(params, nn.Module) else dict(params)
     own = dict(module.state_dict())
     _compare(own, theirs)
-    inputs = _probes(module, seed) if example is None else example
-    args = inputs if isinstance(inputs, tuple) else (inputs,)
-    modes = {part: part.training for part in module.modules()}
-    module.eval()
+    inputs = Inputs.of(_probes(module, seed) if example is None else example)
     try:
-        here, there = _outputs(module, own, args), _outputs(module, theirs, args)
+        here, there = _outputs(module, own, inputs), _outputs(module, theirs, inputs)
     except RuntimeError as error:
         if example is not None:
             raise
         raise SpecMismatch(
-            f"{type(module).__name__} does not take the inputs guessed for it, of shape {list(args[0].shape)} "
+            f"{type(module).__name__} does not take the inputs guessed for it, of shape {inputs.shapes} "
             f"({str(error).splitlines()[0]}). Give some: ws.same_function(net, params, example)."
         ) from error
-    finally:
-        for part, mode in modes.items():
-            part.training = mode
+    if not here:
+        raise SpecMismatch(
+            f"{type(module).__name__} returns no tensors, so there is nothing to compare. Return them, in a tuple, a "
+            "dict or a dataclass."
+        )
     size = _largest(here)
     gap = _largest([a - b for a, b in zip(here, there, strict=True)])
     if not (math.isfinite(size) and math.isfinite(gap)):
@@ -72,10 +73,10 @@ def _largest(tensors: list[Tensor]) -> float:
     return float(torch.tensor([float(value.abs().max()) for value in tensors] or [0.0], dtype=torch.float64).max())
 
 
-def _outputs(module: nn.Module, params: Mapping[str, Tensor], args: tuple[Tensor, ...]) -> list[Tensor]:
-    fresh = tuple(arg.clone() for arg in args)  # a forward pass may write into its input
-    with torch.no_grad():
-        return list(_tensors(functional_call(module, dict(params), fresh, tie_weights=False)))
+def _outputs(module: nn.Module, params: Mapping[str, Tensor], inputs: Inputs) -> list[Tensor]:
+    fresh = inputs.map(Tensor.clone)  # a forward pass may write into its input
+    with torch.no_grad(), untouched(module) as net:
+        return list(outputs_of(functional_call(net, dict(params), fresh.args, fresh.keywords, tie_weights=False)))
 
 
 def _compare(own: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> None:
@@ -104,15 +105,3 @@ def _probes(module: nn.Module, seed: int) -> Tensor:
             f"cannot guess inputs for {type(module).__name__}. Give some: ws.same_function(net, params, example)."
         )
     return torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype=dtype, device=device)
-
-
-def _tensors(output: object) -> Iterator[Tensor]:
-    """Every tensor in a nested output, in a fixed order."""
-    if isinstance(output, Tensor):
-        yield output
-    elif isinstance(output, Mapping):
-        for value in output.values():
-            yield from _tensors(value)
-    elif isinstance(output, list | tuple):
-        for value in output:
-            yield from _tensors(value)

@@ -19,9 +19,9 @@ from ..files.elements import check_name, load_element, save_element
 from ..files.naming import ties_of
 from ..files.writer import Progress, target, write_like
 from ..gauge import Element, act_rows, compose, inverse
-from ..spec import SymmetrySpec, num_parameters
+from ..spec import Example, SymmetrySpec, num_parameters
 from .outputs import as_written, output_difference
-from .working import Example, bench, in_type, widest
+from .working import bench, in_type, widest
 
 
 @final

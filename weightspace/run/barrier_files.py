@@ -10,12 +10,12 @@ from ..files.checkpoint import open_network
 from ..files.naming import ties_of
 from ..files.writer import Progress
 from ..gauge import act
-from ..spec import SymmetrySpec
+from ..spec import Example, SymmetrySpec
 from ..tasks import Barriers, Method, barriers, methods
 from ..zoo import Images
 from .alignment import load_single
 from .barriers import write_barriers
-from .working import Example, bench, in_type, widest
+from .working import bench, in_type, widest
 
 
 def barrier_files(

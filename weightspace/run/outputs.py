@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from ..gauge import cast, random_like, runnable, same_function
+from ..spec import Example, Inputs
 
 
 def output_difference(
-    module: nn.Module, first: Mapping[str, Tensor], second: Mapping[str, Tensor], example: Tensor | tuple[Tensor, ...]
+    module: nn.Module, first: Mapping[str, Tensor], second: Mapping[str, Tensor], example: Example
 ) -> float:
     """Largest difference between the outputs with ``first`` and with ``second``, relative to their size.
 
@@ -19,16 +20,16 @@ def output_difference(
         module: The architecture; left as it was.
         first: Parameters of one network, of any floating-point types.
         second: Of the other one.
-        example: Its input, or a tuple of its inputs.
+        example: Its inputs; see :func:`weightspace.same_function`.
 
     Raises:
         ConfigError: if the module is on the meta device, or cannot be run.
         SpecMismatch: if an output is not finite.
     """
-    args = example if isinstance(example, tuple) else (example,)
-    net, dtype = runnable(module, first, args)
+    inputs = Inputs.of(example)
+    net, dtype = runnable(module, first, inputs)
     net.load_state_dict(dict(first))
-    return same_function(net, cast(second, dtype), random_like(net, args, dtype))
+    return same_function(net, cast(second, dtype), random_like(net, inputs, dtype).example)
 
 
 def as_written(params: Mapping[str, Tensor], dtypes: Mapping[str, torch.dtype]) -> dict[str, Tensor]:
@@ -37,7 +38,7 @@ def as_written(params: Mapping[str, Tensor], dtypes: Mapping[str, torch.dtype]) 
 
 
 def rounding_difference(
-    module: nn.Module, exact: Mapping[str, Tensor], written: Mapping[str, Tensor], example: Tensor | tuple[Tensor, ...]
+    module: nn.Module, exact: Mapping[str, Tensor], written: Mapping[str, Tensor], example: Example
 ) -> float:
     """:func:`output_difference` of parameters and what :func:`as_written` made of them; 0 if these are the same."""
     if all(torch.equal(value, written[name]) for name, value in exact.items()):

@@ -18,12 +18,12 @@ from ..files.formats import WRITTEN
 from ..files.naming import ties_of
 from ..files.writer import Progress, write_like, written_as
 from ..gauge import Element, act
-from ..spec import SymmetrySpec
+from ..spec import Example, SymmetrySpec
 from ..tasks.perturb import SCALE_STD, add_noise, orbit_elements, stream
 from ..zoo import Zoo
 from .environment import environment
 from .outputs import as_written, output_difference
-from .working import Example, in_type, widest
+from .working import in_type, widest
 
 ELEMENTS = "elements"
 ABOUT = "perturb.json"

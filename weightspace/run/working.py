@@ -16,9 +16,8 @@ from ..alignment import classification
 from ..files.checkpoint import Checkpoint
 from ..files.writer import Progress
 from ..gauge import random_like
+from ..spec import Example, Inputs
 from ..zoo import NATIVE, SIDE, Images, load_images
-
-Example = Tensor | tuple[Tensor, ...]
 
 _STATISTICS = 2000
 """Training images that statistics are measured on, in batches of ``_BATCH``."""
@@ -33,15 +32,21 @@ class Bench:
 
     Attributes:
         module: In eval mode.
-        example: Random inputs.
+        inputs: Random ones.
     """
 
     module: nn.Module
-    example: tuple[Tensor, ...]
+    inputs: Inputs
+
+    @property
+    def example(self) -> Example:
+        """The random inputs, as :func:`weightspace.same_function` takes them."""
+        return self.inputs.example
 
     def shaped(self, images: Float[Tensor, "p i"]) -> Tensor:
         """Images, as :func:`images_for` loads them, in the shape and type of the module's input."""
-        return images.to(self.example[0].dtype).reshape(-1, *self.example[0].shape[1:])
+        like = self.inputs.tensors[0]
+        return images.to(like.dtype).reshape(-1, *like.shape[1:])
 
     def measure(
         self, images: Float[Tensor, "p i"], labels: Int[Tensor, " p"]
@@ -86,7 +91,7 @@ def images_for(name: str, example: Example, data: Path | None, progress: Progres
     Raises:
         ConfigError: if the images cannot be read, or do not come in the shape of the input.
     """
-    inputs = example if isinstance(example, tuple) else (example,)
+    inputs = Inputs.of(example).tensors
     whole = next((value for value in inputs if not value.is_floating_point()), None)
     if whole is not None:
         raise ConfigError(
@@ -123,7 +128,7 @@ def _forms(side: int, in_colour: bool) -> dict[tuple[int, ...], dict[str, bool]]
 def bench(module: nn.Module, example: Example, dtype: torch.dtype) -> Bench:
     """A copy of the module in a number type, with random inputs of the example's shapes."""
     net = copy.deepcopy(module).to("cpu", dtype).eval()
-    return Bench(net, random_like(net, example if isinstance(example, tuple) else (example,), dtype))
+    return Bench(net, random_like(net, Inputs.of(example), dtype))
 
 
 def widest(networks: Iterable[Checkpoint]) -> torch.dtype:

@@ -4,6 +4,9 @@ from ._axis import Axis as Axis
 from ._axis import Joined as Joined
 from ._axis import Scale as Scale
 from ._derive import derive as derive
+from ._inputs import Example as Example
+from ._inputs import Inputs as Inputs
+from ._inputs import outputs_of as outputs_of
 from ._layout import Bias as Bias
 from ._layout import Layout as Layout
 from ._layout import Weight as Weight
@@ -16,4 +19,5 @@ from ._stand_ins import Rules as Rules
 from ._text import axis_text as axis_text
 from ._text import parse as parse
 from ._text import to_text as to_text
+from ._untouched import untouched as untouched
 from .deriving._pointwise import scale_group as scale_group

@@ -8,6 +8,7 @@ from .._errors import SpecError
 from ._spec import SymmetrySpec
 from ._stand_ins import Rules, standing_in
 from ._trace import Example, Network, OnUnknown, trace
+from ._untouched import untouched
 from .deriving._resolve import resolve
 from .deriving._rules import RULES
 from .deriving._store import Power
@@ -26,7 +27,8 @@ def derive(
 
     Args:
         module: The network, on any device, ``meta`` included. Traced in eval mode and left as it was.
-        example: Its input, or a tuple of its inputs; only shapes and types matter.
+        example: Its input: a tensor, a tuple of tensors, a dict of keyword arguments, or a tuple that ends with one;
+            only shapes and types matter.
         on_unknown: What to do at an operation that cannot be read: ``"refuse"`` raises, ``"pin"`` leaves the
             neurons it touches out of the symmetry (their spaces become fixed) and goes on.
         rules: How layers of your own move, by type: ``{MyLayer: "out in~"}`` for one that reads the last axis by
@@ -47,11 +49,10 @@ def derive(
     """
     if on_unknown not in ("refuse", "pin"):
         raise SpecError(f'on_unknown must be "refuse" or "pin", got {on_unknown!r}. Type: on_unknown="pin".')
-    if rules and isinstance(module, nn.Module):
-        with standing_in(module, rules):
-            traced = trace(module, example)
-    else:
-        traced = trace(module, example)
+    if not isinstance(module, nn.Module):
+        raise SpecError(f"derive needs a torch.nn.Module, got {type(module).__name__}. Type: ws.derive(net, example).")
+    with untouched(module) as net, standing_in(net, rules or {}):
+        traced = trace(net, example)
     walk = Walk(traced, RULES, pin=on_unknown == "pin")
     walk.run()
     while True:

@@ -5,8 +5,9 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from functools import wraps
 from io import StringIO
-from typing import TYPE_CHECKING, Literal, final
+from typing import TYPE_CHECKING, Any, Literal, final
 
 import torch
 from torch import Tensor, nn
@@ -16,11 +17,13 @@ from torch.fx import Node
 from torch.nn.modules import transformer
 
 from .._errors import SpecError
+from ._inputs import Inputs, outputs_of
 from ._values import Call, Param
 
 if TYPE_CHECKING:
     Network = nn.Module
-    Example = Tensor | tuple[Tensor, ...]
+    from ._inputs import Example
+
     OnUnknown = Literal["refuse", "pin"]
 else:
     # What users pass is checked below, with a message that helps, also where types are checked at run time.
@@ -51,20 +54,13 @@ class Trace:
     last: frozenset[Node]
 
 
-def trace(module: Network, example: Example) -> Trace:
-    """The graph of ``module`` in eval mode on ``example``; the module is left as it was.
+def trace(module: nn.Module, example: Example) -> Trace:
+    """The graph of ``module``, which is in eval mode, on ``example``.
 
     Raises:
-        SpecError: if ``example`` is not made of tensors, or forward fails or branches on values.
+        SpecError: if ``example`` is none, or forward fails or branches on values.
     """
-    args = example if isinstance(example, tuple) else (example,)
-    if not isinstance(module, nn.Module):
-        raise SpecError(f"derive needs a torch.nn.Module, got {type(module).__name__}. Type: ws.derive(net, example).")
-    if not args or not all(isinstance(arg, Tensor) for arg in args):
-        raise SpecError(
-            f"the example must be a tensor or a tuple of tensors, got {_describe(example)}. "
-            "Type: ws.derive(net, torch.randn(2, 64)), with the shape your network reads."
-        )
+    inputs = Inputs.of(example)
     state = module.state_dict()
     for name, value in state.items():
         if not isinstance(value, Tensor):
@@ -75,14 +71,14 @@ def trace(module: Network, example: Example) -> Trace:
     devices = {value.device for value in state.values()}
     if len(devices) == 1:  # values do not matter, so an example on any device will do
         (device,) = devices
-        args = tuple(arg if arg.device == device else torch.empty_like(arg, device=device) for arg in args)
-    program = _export(module, args)
+        inputs = inputs.map(lambda arg: arg if arg.device == device else torch.empty_like(arg, device=device))
+    program = _export(module, inputs)
     params: dict[Node, Param] = {}
-    inputs = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
+    entries = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
     for spec in program.graph_signature.input_specs:
         learned = spec.kind == InputKind.PARAMETER
         if spec.target in state and (learned or spec.kind == InputKind.BUFFER):
-            params[inputs[spec.arg.name]] = Param(
+            params[entries[spec.arg.name]] = Param(
                 spec.target, learned, state[spec.target].is_floating_point(), state[spec.target].numel()
             )
         elif learned:
@@ -102,15 +98,13 @@ def trace(module: Network, example: Example) -> Trace:
     )
 
 
-def _export(module: nn.Module, args: tuple[Tensor, ...]) -> ExportedProgram:
-    training = {child: child.training for child in module.modules()}
+def _export(module: nn.Module, inputs: Inputs) -> ExportedProgram:
     try:
         # Without gradients, a torch.no_grad() inside forward leaves no trace in the graph.
-        with _quiet(), torch.no_grad(), _masks_as_given():
-            return torch.export.export(module.eval(), args)
+        with _quiet(), torch.no_grad(), _masks_as_given(), _flat_outputs(module):
+            return torch.export.export(module, inputs.args, inputs.keywords)
     except Exception as error:  # whatever forward or the tracer raises becomes one short message
         name, kind = type(module).__name__, type(error).__name__
-        shapes = ", ".join(str(list(arg.shape)) for arg in args)
         if kind == "GuardOnDataDependentSymNode":
             raise SpecError(
                 f"cannot trace {name}: its forward depends on the values of a tensor (an if, a loop or .item()). "
@@ -118,12 +112,28 @@ def _export(module: nn.Module, args: tuple[Tensor, ...]) -> ExportedProgram:
             ) from error
         reason = str(error).strip().split("\n")[0][:300]
         raise SpecError(
-            f"cannot trace {name}: forward raised {kind}: {reason}. The example has shape {shapes}. "
+            f"cannot trace {name}: forward raised {kind}: {reason}. The example has shape {inputs.shapes}. "
             "Try it by hand: net(example), with an example of the shape your network reads."
         ) from error
+
+
+@contextmanager
+def _flat_outputs(module: nn.Module) -> Iterator[None]:
+    """Has the module return its outputs one after the other, whatever holds them: the tracer knows few containers."""
+    forward = module.forward
+
+    @wraps(forward)
+    def flat(*args: Any, **words: Any) -> tuple[Tensor, ...]:
+        return tuple(outputs_of(forward(*args, **words)))
+
+    own = vars(module).get("forward")
+    object.__setattr__(module, "forward", flat)
+    try:
+        yield
     finally:
-        for child, mode in training.items():
-            child.training = mode
+        object.__delattr__(module, "forward")
+        if own is not None:
+            object.__setattr__(module, "forward", own)
 
 
 @contextmanager
@@ -202,9 +212,3 @@ def _shared(module: nn.Module, program: ExportedProgram) -> dict[str, tuple[str,
         for member in group:
             shared[member] = tuple(group)
     return shared
-
-
-def _describe(example: object) -> str:
-    if isinstance(example, tuple):
-        return f"a tuple of {', '.join(type(arg).__name__ for arg in example)}" if example else "an empty tuple"
-    return f"{type(example).__name__} {example!r}"[:80]

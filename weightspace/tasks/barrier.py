@@ -24,7 +24,7 @@ from ..alignment import (
     without_scales,
 )
 from ..gauge import act
-from ..spec import SymmetrySpec
+from ..spec import Example, SymmetrySpec
 from .bootstrap import Estimate, mean_interval, resample
 
 Move = Callable[[Params, Params], Params]
@@ -190,7 +190,7 @@ def methods(
     *,
     restarts: int = 0,
     module: nn.Module | None = None,
-    example: Tensor | tuple[Tensor, ...] | None = None,
+    example: Example | None = None,
     batches: Sequence[Tensor | tuple[Tensor, ...]] | None = None,
 ) -> tuple[Method, ...]:
     """As given, matched by weights (permutations only, the whole symmetry), and with inputs also by features.
