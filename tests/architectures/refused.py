@@ -38,15 +38,6 @@ class Middle(nn.Module):
         return self.last(self.construct(self, torch.relu(self.first(x))))
 
 
-class Recurrent(nn.Module):
-    def __init__(self, kind: type[nn.LSTM] | type[nn.GRU]) -> None:
-        super().__init__()
-        self.cell, self.out = kind(4, 6, batch_first=True), nn.Linear(6, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.out(self.cell(x)[0][:, -1])
-
-
 class Hypernetwork(nn.Module):
     """The weights of the second layer are computed from the first one's neurons."""
 
@@ -105,12 +96,6 @@ def refused(name: str, construct: Construct, names: str, notes: str, read: int =
 REFUSED: dict[str, Refusal] = {
     entry.name: entry
     for entry in (
-        Refusal(
-            "lstm", lambda: Recurrent(nn.LSTM), ((2, 5, 4),), "Permutations would act, by blocks of four.", names="lstm"
-        ),
-        Refusal(
-            "gru", lambda: Recurrent(nn.GRU), ((2, 5, 4),), "Permutations would act, by blocks of three.", names="gru"
-        ),
         refused("fft", frequencies, "fft", "Mixes all neurons in a fixed basis.", 4),
         refused("sort", lambda _, h: h.sort(dim=1).values, "sort", "Not equivariant to permutations of neurons."),
         refused("cumsum", lambda _, h: h.cumsum(dim=1), "cumsum", "Depends on the order of neurons."),

@@ -16,8 +16,12 @@ from torch import nn
 def make():
     return nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 2))
 
-def recurrent():
-    return nn.GRU(3, 4)
+class Sorted(nn.Module):
+    def forward(self, x):
+        return x.sort(-1).values
+
+def sorted_neurons():
+    return nn.Sequential(nn.Linear(3, 4), Sorted(), nn.Linear(4, 2))
 
 def number():
     return 3
@@ -107,7 +111,7 @@ BAD = {
         ["inspect", "--model", "small_nets:number", "--input", "4,3"],
         "returns int. Return a torch",
     ),
-    "refused": (["inspect", "--model", "small_nets:recurrent", "--input", "2,4,3"], "it calls gru"),
+    "refused": (["inspect", "--model", "small_nets:sorted_neurons", "--input", "4,3"], "it calls sort"),
     "missing file": (["same", "a.safetensors", "d.pt", "--spec", "spec.txt"], "d.pt does not exist"),
     "wrong suffix": (
         ["same", "a.safetensors", "b.pt", "--spec", "spec.txt", "--out", "x.npy"],

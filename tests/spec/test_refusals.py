@@ -255,10 +255,6 @@ def test_layers_are_read(name: str) -> None:
     assert_preserved(net, spec, example)
 
 
-def test_recurrent_layers_are_refused_with_their_place_and_pinned() -> None:
-    assert_refused_then_pinned(nn.GRU(3, 4).double(), noise(5, 2, 3), "calls gru", "GRU", "recurrent networks")
-
-
 def test_pinning_leaves_the_other_spaces_free() -> None:
     net = nn.Sequential(
         *(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 5), Sorted(), nn.Linear(5, 6), nn.ReLU(), nn.Linear(6, 2))
@@ -301,7 +297,20 @@ def renamed() -> nn.Module:
     return net
 
 
+class Packed(nn.Module):
+    """An LSTM over a packed sequence."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.cell, self.out = nn.Linear(4, 5), nn.LSTM(5, 6, batch_first=True), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        packed = nn.utils.rnn.pack_padded_sequence(self.first(x), torch.tensor([5, 3]), batch_first=True)
+        return self.out(nn.utils.rnn.pad_packed_sequence(self.cell(packed)[0], batch_first=True)[0][:, -1])
+
+
 UNTRACEABLE = [
+    pytest.param(Packed(), noise(2, 5, 4).float(), "packs sequences, .* the padded tensor", id="packed"),
     pytest.param(Branching(), noise(2, 3).float(), "depends on the values of a tensor", id="control flow"),
     pytest.param(nn.Linear(3, 4), noise(2, 5).float(), r"forward raised .*\[2, 5\].*The example has", id="shape"),
     pytest.param(nn.Linear(3, 4), (noise(2, 3), noise(2, 3)), "forward raised TypeError", id="too many"),

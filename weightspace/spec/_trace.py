@@ -15,6 +15,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 from torch.fx import Node
 from torch.nn.modules import transformer
+from torch.nn.utils.rnn import PackedSequence
 
 from .._errors import SpecError
 from ._inputs import Inputs, outputs_of
@@ -101,7 +102,7 @@ def trace(module: nn.Module, example: Example) -> Trace:
 def _export(module: nn.Module, inputs: Inputs) -> ExportedProgram:
     try:
         # Without gradients, a torch.no_grad() inside forward leaves no trace in the graph.
-        with _quiet(), torch.no_grad(), _masks_as_given(), _flat_outputs(module):
+        with _quiet(), torch.no_grad(), _masks_as_given(), _unpacked(), _flat_outputs(module):
             return torch.export.export(module, inputs.args, inputs.keywords)
     except Exception as error:  # whatever forward or the tracer raises becomes one short message
         name, kind = type(module).__name__, type(error).__name__
@@ -109,6 +110,12 @@ def _export(module: nn.Module, inputs: Inputs) -> ExportedProgram:
             raise SpecError(
                 f"cannot trace {name}: its forward depends on the values of a tensor (an if, a loop or .item()). "
                 "Take that part out of forward, and derive the network without it."
+            ) from error
+        if isinstance(error, _PacksError):
+            raise SpecError(
+                f"cannot trace {name}: its forward packs sequences, whose lengths are values of a tensor. Derive it "
+                "with a forward that gives the recurrent layer the padded tensor: the parameters, and so the spec, are "
+                "the same."
             ) from error
         reason = str(error).strip().split("\n")[0][:300]
         raise SpecError(
@@ -149,6 +156,25 @@ def _masks_as_given() -> Iterator[None]:
         yield
     finally:
         transformer._detect_is_causal_mask = own
+
+
+class _PacksError(Exception):
+    """Forward makes a packed sequence."""
+
+
+@contextmanager
+def _unpacked() -> Iterator[None]:
+    """Has packed sequences say what they are: what the tracer says of them is about the numbers of torch's own code."""
+    own = PackedSequence.__new__
+
+    def refuse(*_: Any, **__: Any) -> PackedSequence:
+        raise _PacksError
+
+    PackedSequence.__new__ = refuse
+    try:
+        yield
+    finally:
+        PackedSequence.__new__ = own
 
 
 @contextmanager

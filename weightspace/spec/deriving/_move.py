@@ -45,6 +45,9 @@ def move(call: Call, x: Value) -> Value | tuple[Value, ...]:
     even = _even(run, x, shapes) if x.even or call.name in _SPREADS else [frozenset[int]()] * len(shapes)
     values = []
     for index, shape in enumerate(shapes):
+        if 0 in shape:
+            values.append(Value(shape, zero=True))
+            continue
         fields: list[Field] = []
         terms: list[Term] = []
         for label, parts in labels:
@@ -178,7 +181,8 @@ def compressed(ids: Tensor) -> Ids:
 
 def join(store: Store, values: Sequence[Value], dim: int, shape: tuple[int, ...]) -> Value:
     """Values one after the other along axis ``dim``."""
-    values = [value for value in values if value.shape[dim]]
+    # What is empty joins anything, whatever its number of axes.
+    values = [value for value in values if 0 not in value.shape]
     fields: list[Field] = []
     along = [next((f for f in value.fields if f.at(dim)), None) for value in values]
     if any(label is not None for label in along):

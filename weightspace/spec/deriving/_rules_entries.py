@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.fx import Node
@@ -11,7 +10,7 @@ from .._values import Call, Refused, shape_of
 from . import _norm
 from ._pointwise import Passing, apply, let_pass, unscaled
 from ._registry import RULES, rule
-from ._value import Field, Term, Value, add, insert, meet, multiply, ranked
+from ._value import Value, add, insert, meet, multiply, pieces, ranked
 from ._walk import Result, Walk
 
 
@@ -103,31 +102,12 @@ def prelu(walk: Walk, call: Call) -> Result:
 def glu(walk: Walk, call: Call) -> Result:
     x = walk.value(call.args["self"])
     dim = call.args["dim"] % len(x.shape)
-    parts = _sliced(x, dim, 2)
+    parts = pieces(x, dim, 2)
     gate = unscaled(walk.store, parts[1])
     for part in parts:
         for label in part.fields:
             walk.store.play(label.ids)
     return multiply(walk.store, parts[0], gate)
-
-
-def _sliced(x: Value, dim: int, num: int) -> list[Value]:
-    size = x.shape[dim] // num
-    shape = (*x.shape[:dim], size, *x.shape[dim + 1 :])
-
-    def cut(label: Field | Term, start: int) -> np.ndarray:
-        ids = label.ids
-        return ids if ids.shape[dim] == 1 else np.take(ids, range(start, start + size), dim)
-
-    return [
-        replace(
-            x,
-            shape=shape,
-            fields=tuple(replace(label, ids=cut(label, k * size)) for label in x.fields),
-            terms=tuple(replace(term, ids=cut(term, k * size)) for term in x.terms),
-        )
-        for k in range(num)
-    ]
 
 
 def pointwise(walk: Walk, call: Call) -> Result:

@@ -130,6 +130,26 @@ def ranked(value: Value, ndim: int) -> Value:
     return insert(value, range(ndim - len(value.shape)))
 
 
+def cut(value: Value, dim: int, start: int, stop: int) -> Value:
+    """``value`` from ``start`` to ``stop`` along axis ``dim``."""
+
+    def here(label: Field | Term) -> Ids:
+        return label.ids if label.ids.shape[dim] == 1 else label.ids.take(range(start, stop), dim)
+
+    return replace(
+        value,
+        shape=(*value.shape[:dim], stop - start, *value.shape[dim + 1 :]),
+        fields=tuple(replace(label, ids=here(label)) for label in value.fields),
+        terms=tuple(replace(term, ids=here(term)) for term in value.terms),
+    )
+
+
+def pieces(value: Value, dim: int, num: int) -> list[Value]:
+    """``num`` equal parts of ``value`` along axis ``dim``."""
+    size = value.shape[dim] // num
+    return [cut(value, dim, k * size, (k + 1) * size) for k in range(num)]
+
+
 def multiply(store: Store, x: Value, y: Value) -> Value:
     """Entry-wise product of two values of the same number of axes."""
     fields = meet(store, x, y)

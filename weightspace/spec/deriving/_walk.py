@@ -163,6 +163,8 @@ class Walk:
         for node in call.operands:
             if node in self.traced.params:
                 self.leaf(self.traced.params[node])
+        if isinstance(val, Tensor) and not val.numel() and not call.writes:
+            return Value(shape_of(call.node), zero=True)
         moved = any(self._is_moved(node) for node in call.operands)
         rule = self.rules.get(call.name)
         if call.node in self.composites:
@@ -175,7 +177,7 @@ class Walk:
             self._taint(call)
             return self._unlabelled(call)
         if rule is None:
-            raise Refused(NO_RULE.get(call.name, "no rule says what it does to hidden neurons"))
+            raise Refused("no rule says what it does to hidden neurons")
         for part in [val] if isinstance(val, Tensor) else []:
             if part.is_complex():
                 raise Refused("its result is complex")
@@ -238,10 +240,3 @@ def message(place: str, what: str) -> str:
         f"cannot derive the symmetry of {place}: {what}.\n"
         '  Leave these neurons out of the symmetry: ws.derive(net, example, on_unknown="pin").'
     )
-
-
-_NO_RULE = {
-    "recurrent networks are not supported yet": "gru lstm rnn_tanh rnn_relu gru_cell lstm_cell rnn_tanh_cell "
-    "rnn_relu_cell",
-}
-NO_RULE = {name: why for why, names in _NO_RULE.items() for name in names.split()}
