@@ -99,7 +99,6 @@ REFUSED: dict[str, Refusal] = {
         refused("fft", frequencies, "fft", "Mixes all neurons in a fixed basis.", 4),
         refused("sort", lambda _, h: h.sort(dim=1).values, "sort", "Not equivariant to permutations of neurons."),
         refused("cumsum", lambda _, h: h.cumsum(dim=1), "cumsum", "Depends on the order of neurons."),
-        refused("topk", lambda _, h: h.topk(3, dim=1).values, "topk", "Not equivariant to permutations.", 3),
         refused("product_of_weights", learned_product, "matmul|weight", "A Linear whose weight is a product of two."),
         refused("branch_on_values", branch, "if|values|branch", "The graph depends on the data."),
         refused("complex", spectrum, "complex", "Two neurons become one number.", 3),

@@ -4,6 +4,7 @@ from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from .._values import Call, Refused, shape_of
@@ -50,13 +51,23 @@ def softmax(walk: Walk, call: Call) -> Result:
     return unscaled(walk.store, walk.value(call.first))
 
 
-@rule("cumsum logcumsumexp cumprod sort topk argsort")
+@rule("topk")
+def topk(walk: Walk, call: Call) -> Result:
+    """The neurons it chooses from stay in place: of a router they say which expert comes next."""
+    x = walk.value(call.first)
+    dim = int(-1 if call.args.get("dim") is None else call.args["dim"]) % len(x.shape)
+    out = let_pass(walk.store, settle(walk.store, x, [dim]), Passing(1, None))
+    shape = tuple(call.node.meta["val"][0].shape)
+    return replace(out, shape=shape), replace(out, shape=shape, index=out.moved)
+
+
+@rule("cumsum logcumsumexp cumprod sort argsort")
 def along(walk: Walk, call: Call) -> Result:
     x = walk.value(call.first)
     dim = int(-1 if call.args.get("dim") is None else call.args["dim"]) % len(x.shape)
     if any(label.at(dim) for label in x.fields if label.ids.size > 1):
         raise Refused(f"it works along the neurons (axis {dim}), which then differ by their places")
-    passed = {"cumsum": Passing(1, 1), "sort": Passing(1, None), "topk": Passing(1, None)}
+    passed = {"cumsum": Passing(1, 1), "sort": Passing(1, None)}
     out = let_pass(walk.store, x, passed.get(call.name, Passing(None, None)))
     if isinstance(call.node.meta["val"], Tensor):
         return replace(out, shape=shape_of(call.node))
@@ -68,6 +79,8 @@ def _spatial(names: str, spatial: int, *, largest: bool = False) -> None:
     def pool(walk: Walk, call: Call) -> Result:
         x = walk.value(call.first)
         dims = range(len(x.shape) - spatial, len(x.shape))
+        if x.param:  # a table of numbers for places, such as a bias by relative position
+            x = settle(walk.store, x, dims)
         for label in (*x.fields, *x.terms):
             for dim in dims:
                 if label.ids.shape[dim] > 1:
@@ -150,12 +163,27 @@ def index_select(walk: Walk, call: Call) -> Result:
 def index(walk: Walk, call: Call) -> Result:
     x, places = walk.value(call.args["self"]), call.args["indices"]
     used = [dim for dim, place in enumerate(places) if place is not None]
-    if len(used) != 1 or walk.value(places[used[0]]).moved:
-        raise Refused("it reads entries at several positions at once")
-    (dim,) = used
-    out = drop(replace(settle(walk.store, x, [dim]), shape=(*x.shape[:dim], 1, *x.shape[dim + 1 :])), [dim])
-    out = insert(out, range(dim, dim + len(shape_of(places[dim]))))
+    marks = [places[dim] for dim in used]
+    if any(walk.value(mark).moved for mark in marks):
+        raise Refused("it reads entries at positions that hidden values say")
+    if any(mark.meta["val"].dtype == torch.bool for mark in marks):
+        raise Refused("it reads entries where a mask says so")
+    out = drop(settle(walk.store, x, used), used)
+    # Positions on neighbouring axes stand in their place, others come first.
+    first = used[0] if used[-1] - used[0] < len(used) else 0
+    out = insert(out, range(first, first + len(np.broadcast_shapes(*map(shape_of, marks)))))
     return replace(out, shape=shape_of(call.node), param=False)
+
+
+@rule("gather take_along_dim")
+def gather(walk: Walk, call: Call) -> Result:
+    x, mark = walk.value(call.args["self"]), call.args.get("index", call.args.get("indices"))
+    if call.args.get("dim") is None or walk.value(mark).moved:
+        raise Refused("it reads entries at positions that hidden values say")
+    # Where the positions are the same along an axis (expanded), its neurons are read alike.
+    dim, steps = call.args["dim"] % len(x.shape), mark.meta["val"].stride()
+    differ = [d for d, size in enumerate(shape_of(mark)) if size > 1 and steps[d]]
+    return replace(settle(walk.store, x, {dim, *differ}), shape=shape_of(call.node), param=False)
 
 
 @rule("embedding")

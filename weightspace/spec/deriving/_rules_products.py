@@ -8,7 +8,7 @@ from .._values import Call, Refused, shape_of
 from . import _contract
 from ._pointwise import unscaled
 from ._registry import made, maybe, rule
-from ._value import Value, add, ranked
+from ._value import Value, add, drop, ranked, settle
 from ._walk import Result, Walk
 
 
@@ -47,6 +47,17 @@ def addmm(walk: Walk, call: Call) -> Result:
     return replace(
         add(walk.store, out, ranked(walk.value(call.args["self"]), len(out.shape))), shape=shape_of(call.node)
     )
+
+
+@rule("_grouped_mm grouped_mm grouped_mm_fallback")
+def grouped(walk: Walk, call: Call) -> Result:
+    """Rows sorted by expert, each times the matrix of its expert: the experts stay in place."""
+    x, weight, ends = (walk.value(node) for node in list(call.args.values())[:3])
+    if len(x.shape) != 2 or len(weight.shape) != 3 or ends.moved:
+        raise Refused("it multiplies groups of columns")
+    x, weight = settle(walk.store, x, [0]), drop(settle(walk.store, weight, [0]), [0])
+    made(walk, weight, 1)
+    return replace(_contract.contract(walk.store, [x, weight], ["sk", "kn"], "sn"), shape=shape_of(call.node))
 
 
 @rule("einsum")

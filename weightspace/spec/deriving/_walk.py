@@ -49,6 +49,7 @@ class Walk:
     composites: dict[Node, tuple[str, Node]] = field(default_factory=dict)
     memory: Memory | None = None
     groups: dict[str, int] = field(default_factory=dict)
+    tables: set[Node] = field(default_factory=set)
 
     def run(self) -> None:
         """Reads all operators, and fixes what is returned.
@@ -67,7 +68,8 @@ class Walk:
             except Refused as reason:
                 moved = [node for node in call.operands if self._is_moved(node)]
                 tail = call.node in self.traced.returned and call.node in self.traced.last and not call.writes
-                if not self.pin and not (tail and not any(node in self.traced.params for node in moved)):
+                unread = tail and not any(node in self.traced.params for node in moved)
+                if not (self.pin or unread or all(self._is_table(node) for node in moved)):
                     hidden = dict.fromkeys(str(list(shape_of(n))) for n in moved if n not in self.traced.params)
                     names = [repr(self.traced.params[n].name) for n in moved if n in self.traced.params]
                     on = f" on hidden values of shape {', '.join(hidden)}" if hidden else ""
@@ -77,6 +79,8 @@ class Walk:
                     self.freeze(node)
                 self._taint(call)
                 self.values[call.node] = self._unlabelled(call)
+            if all(self._is_table(node) or not self._is_moved(node) for node in call.operands):
+                self.tables.add(call.node)
         for node in self.traced.outputs:
             if node in self.traced.params and self._is_moved(node) and not self.pin:
                 name = self.traced.params[node].name
@@ -150,6 +154,10 @@ class Walk:
             self.store.tell_apart(label.ids)
         self.store.pin(*(term.power for term in value.terms))
 
+    def _is_table(self, node: Node) -> bool:
+        """Whether what moves it are buffers: tables of constants, which may as well stay in place."""
+        return node in self.tables or (node in self.traced.params and not self.traced.params[node].learned)
+
     def _is_moved(self, node: Node) -> bool:
         found = self.values.get(node)
         if found is None and node in self.traced.params:
@@ -182,7 +190,12 @@ class Walk:
             if part.is_complex():
                 raise Refused("its result is complex")
         before = self.value(call.first) if call.writes and call.writes[0] != "out" else None
-        result = rule(self, call)
+        try:
+            result = rule(self, call)
+        except Refused:
+            if moved:
+                raise
+            return self._unlabelled(call)  # of constants and inputs only, whatever it computes
         if call.writes:
             if before is None or not isinstance(result, Value) or not same_labels(before, result):
                 self._check_write(call)
