@@ -6,6 +6,7 @@ from itertools import combinations
 import numpy as np
 import torch
 from torch import Tensor
+from torch.fx import Node
 
 from .._values import Call, Refused, shape_of
 from ._move import MOVES, join, move
@@ -178,7 +179,7 @@ def index(walk: Walk, call: Call) -> Result:
 @rule("gather take_along_dim")
 def gather(walk: Walk, call: Call) -> Result:
     x, mark = walk.value(call.args["self"]), call.args.get("index", call.args.get("indices"))
-    if call.args.get("dim") is None or walk.value(mark).moved:
+    if call.args.get("dim") is None or not isinstance(mark, Node) or walk.value(mark).moved:
         raise Refused("it reads entries at positions that hidden values say")
     # Where the positions are the same along an axis (expanded), its neurons are read alike.
     dim, steps = call.args["dim"] % len(x.shape), mark.meta["val"].stride()
