@@ -1,4 +1,4 @@
-"""Entries read at positions: pooling at the end of a sequence, routing to experts, tables by relative position."""
+"""Entries read and written at positions: pooling at the end of a sequence, routing to experts, tables, loops."""
 
 import torch
 import torch.nn.functional as F
@@ -91,7 +91,46 @@ class RelativePositions(nn.Module):
         return self.o((scores.softmax(dim=-1) @ v).transpose(1, 2).reshape(num, length, 4))
 
 
+class LinearAttention(nn.Module):
+    """A running, decaying mean of values, weighed by keys, written step by step into a new tensor, as in RWKV."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.key, self.value, self.receptance = (nn.Linear(3, 5) for _ in range(3))
+        self.decay, self.out = nn.Parameter(torch.randn(5)), nn.Linear(5, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        key, value = self.key(x), torch.relu(self.value(x))
+        mean, weight = torch.zeros_like(value[:, 0]), torch.zeros_like(key[:, 0])
+        kept = torch.empty_like(value)
+        for step in range(x.shape[1]):
+            near = torch.exp(key[:, step])
+            mean = torch.exp(-self.decay.exp()) * mean + near * value[:, step]
+            weight = torch.exp(-self.decay.exp()) * weight + near
+            kept[:, step] = mean / weight
+        return self.out(torch.sigmoid(self.receptance(x)) * kept)
+
+
+class Shifted(nn.Module):
+    """Half of the neurons see the step before: slices are assigned, and a view made before sees it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(3, 6), nn.Linear(6, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = torch.relu(self.first(x))
+        mixed = torch.zeros_like(h)
+        late = mixed[:, 1:]
+        mixed[:, 1:, :3] = h[:, :-1, :3]
+        mixed[..., 3:] = h[..., 3:]
+        mixed[torch.arange(2), torch.tensor([2, 1])] = h[:, 0]
+        return self.last(late)
+
+
 ARCHITECTURES = [
+    Architecture("linear_attention", LinearAttention, ((2, 3, 3),), "The values' 5.", scales=5),
+    Architecture("shifted_halves", Shifted, ((2, 4, 3),), "6, in two halves.", scales=6),
     Architecture("end_of_sequence", EndOfSequence, (Tokens(9, (2, 5)),), "The stream's 4 and 6 inside.", scales=10),
     Architecture(
         "mixture_of_experts",

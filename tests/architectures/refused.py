@@ -66,12 +66,6 @@ def branch(_: Middle, h: Tensor) -> Tensor:
     return h if h.sum() > 0 else -h
 
 
-def assign(_: Middle, h: Tensor) -> Tensor:
-    h = h.clone()
-    h[:, 2] = h[:, 0] * 2
-    return h
-
-
 def spectrum(_: Middle, h: Tensor) -> Tensor:
     return torch.complex(h[:, :3], h[:, 3:]).abs()
 
@@ -115,7 +109,6 @@ REFUSED: dict[str, Refusal] = {
             "Weights of a layer are hidden neurons.",
             names="matmul|bmm|view|reshape",
         ),
-        refused("index_assignment", assign, "copy|place|assign|select|slice|getitem", "One neuron is overwritten."),
         refused("inverse", inverse, "inv|mul|unsqueeze", "A matrix per example is inverted."),
         refused("custom_op", lambda _, h: neighbours(h), "neighbours", "An operator nobody can look into."),
     )

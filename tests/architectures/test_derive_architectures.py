@@ -88,6 +88,16 @@ def test_what_cannot_be_read_is_refused_by_name_with_the_way_on(name: str) -> No
         derive(entry.factory(), entry.example())
 
 
+@pytest.mark.filterwarnings("ignore:The tensor attributes")
+@pytest.mark.parametrize("name", sorted(set(REFUSED) - {"branch_on_values"}))
+def test_the_way_on_works_for_all_that_is_refused(name: str) -> None:
+    entry = REFUSED[name]
+    net = entry.factory()
+    spec = derive(net, entry.example(), on_unknown="pin")
+    net.load_state_dict(random_state(net, 1))
+    assert largest_change(net, entry.example(), spec, 5) <= 1e-9
+
+
 @pytest.mark.parametrize("name", ["product_of_weights", "hypernetwork"])
 def test_computed_weights_are_read(name: str) -> None:
     entry = REFUSED[name]

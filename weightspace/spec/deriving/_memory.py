@@ -79,6 +79,18 @@ def _tensors(value: object) -> Iterator[Tensor]:
             yield part
 
 
+def viewed(node: Node) -> Node | None:
+    """The operand that the node is surely a view of."""
+    if node.op != "call_function":
+        return None
+    call = Call.of(node)
+    above = call.first if call.name == "getitem" else _source(node)
+    if not isinstance(above, Node):
+        return None
+    here, there = ({part.untyped_storage()._cdata for part in _tensors(n.meta.get("val"))} for n in (node, above))
+    return above if here & there or call.name in _PASSED_ON else None
+
+
 def _source(node: Node) -> Node | None:
     """The operand whose memory the node names as well."""
     if node.op != "call_function" or not isinstance(node.target, OpOverload):

@@ -24,7 +24,9 @@ view_copy
 MOVES = frozenset(_MOVES.split())
 """Operators that only say where each entry of their first operand goes."""
 
-_SAME = frozenset(["alias", "clone", "contiguous", "detach", "lift_fresh_copy", "to", "_to_copy", "type_as"])
+SAME = frozenset(["alias", "clone", "contiguous", "detach", "lift_fresh_copy", "to", "_to_copy", "type_as"])
+"""Those whose result holds the same entries at the same places."""
+
 _SPREADS = frozenset(["broadcast_to", "expand", "expand_as", "repeat", "tile", "repeat_interleave"])
 _LIKE = {"view_as": "reshape", "reshape_as": "reshape", "expand_as": "expand"}
 
@@ -34,7 +36,7 @@ def move(call: Call, x: Value) -> Value | tuple[Value, ...]:
     result = call.node.meta["val"]
     if call.overload == "dtype" and call.name == "view":
         raise Refused("it reinterprets the bits of the numbers")
-    if call.name in _SAME:
+    if call.name in SAME:
         if not result.is_floating_point():
             raise Refused("its result is not of a floating-point type")
         return replace(x, shape=tuple(result.shape))
@@ -121,7 +123,7 @@ def _copies(call: Call) -> bool:
     if call.name in ("repeat_interleave", "repeat", "tile"):
         return True
     node = call.first
-    while isinstance(node, Node) and node.op == "call_function" and Call.of(node).name in _SAME:
+    while isinstance(node, Node) and node.op == "call_function" and Call.of(node).name in SAME:
         node = Call.of(node).first
     return (
         isinstance(node, Node)
@@ -193,16 +195,31 @@ def join(store: Store, values: Sequence[Value], dim: int, shape: tuple[int, ...]
         fields.append(Field(_concatenated(pieces, values, dim)))
     # The other axes: the same neurons in all pieces.
     first = next((value for value in values if not value.zero), values[0])
+    shared = _without(first, dim)
     for value in values:
         if value is not first and not value.zero:
-            flat = [replace(v, fields=tuple(f for f in v.fields if not f.at(dim))) for v in (first, value)]
-            sized = [replace(v, shape=(*v.shape[:dim], 1, *v.shape[dim + 1 :])) for v in flat]
-            meet(store, *sized)
-    fields += [label for label in first.fields if not label.at(dim)]
+            meet(store, shared, _without(value, dim))
+            shared = replace(shared, fields=tuple(_filled(label, value) for label in shared.fields))
+    fields += shared.fields
     terms = _joined_terms(values, dim)
     params = all(value.param for value in values)
     origins = {value.origin for value in values}
     return Value(shape, tuple(fields), terms, origins.pop() if len(origins) == 1 else "", params, first.zero)
+
+
+def _without(value: Value, dim: int) -> Value:
+    """A piece without its labels along ``dim``, on which pieces have sizes of their own."""
+    shape = (*value.shape[:dim], 1, *value.shape[dim + 1 :])
+    return replace(value, shape=shape, fields=tuple(label for label in value.fields if not label.at(dim)))
+
+
+def _filled(label: Field, other: Value) -> Field:
+    """A field that says of entries which are zero in one piece what another one holds there."""
+    ids = label.ids
+    for field in other.fields:
+        if field.dims == label.dims and (ids == ZERO).any():
+            ids = np.where(ids == ZERO, field.ids, ids)
+    return replace(label, ids=ids)
 
 
 def _concatenated(pieces: Sequence[Ids], values: Sequence[Value], dim: int) -> Ids:

@@ -13,8 +13,9 @@ from ._move import MOVES, join, move
 from ._pointwise import Passing, let_pass, unscaled
 from ._registry import made, rule
 from ._store import FIXED, ZERO
-from ._value import Field, Term, Value, crossed, drop, insert, settle, total
+from ._value import Field, Term, Value, add, crossed, drop, insert, ranked, settle, total
 from ._walk import Result, Walk
+from ._writes import put, span
 
 
 def _dims(call: Call, ndim: int) -> tuple[int, ...]:
@@ -176,6 +177,24 @@ def index(walk: Walk, call: Call) -> Result:
     return replace(out, shape=shape_of(call.node), param=False)
 
 
+@rule("index_put")
+def index_put(walk: Walk, call: Call) -> Result:
+    """What is written has the labels of what it replaces, on the axes without positions."""
+    x, value, places = walk.value(call.args["self"]), walk.value(call.args["values"]), call.args["indices"]
+    used = [dim for dim, place in enumerate(places) if place is not None]
+    marks = [places[dim] for dim in used]
+    first, last = used[0], used[-1] + 1
+    if any(walk.value(mark).moved or mark.meta["val"].dtype == torch.bool for mark in marks) or last - first > len(
+        used
+    ):
+        raise Refused("it writes to entries where hidden values or a mask say so")
+    apart = len(np.broadcast_shapes(*map(shape_of, marks)))
+    value = ranked(value, len(x.shape) - len(used) + apart)
+    here = range(first, first + apart)
+    value = insert(drop(settle(walk.store, value, here), here), range(first, last))
+    return replace(add(walk.store, settle(walk.store, x, used), value), shape=x.shape, param=False)
+
+
 @rule("gather take_along_dim")
 def gather(walk: Walk, call: Call) -> Result:
     x, mark = walk.value(call.args["self"]), call.args.get("index", call.args.get("indices"))
@@ -196,10 +215,31 @@ def embedding(walk: Walk, call: Call) -> Result:
     return replace(insert(row, range(len(places))), shape=shape_of(call.node), param=False)
 
 
-@rule("zeros zeros_like new_zeros")
+@rule("zeros zeros_like new_zeros zero")
 def zeros(walk: Walk, call: Call) -> Result:
     del walk
     return Value(shape_of(call.node), zero=True)
+
+
+@rule("empty empty_like new_empty")
+def empty(walk: Walk, call: Call) -> Result:
+    """Memory that is written before it is read, so that what it holds first does not matter."""
+    return zeros(walk, call)
+
+
+@rule("copy fill")
+def copy(walk: Walk, call: Call) -> Result:
+    """The second operand in the shape of the first."""
+    value = walk.value(call.args["src"] if call.name == "copy" else call.args["value"])
+    return replace(ranked(value, len(shape_of(call.node))), shape=shape_of(call.node), param=False)
+
+
+@rule("select_scatter slice_scatter")
+def scatter(walk: Walk, call: Call) -> Result:
+    whole, part = walk.value(call.args["self"]), walk.value(call.args["src"])
+    dim = call.args["dim"] % len(whole.shape)
+    part = insert(part, [dim]) if call.name == "select_scatter" else part
+    return put(walk.store, whole, dim, *span(call, whole.shape[dim]), part)
 
 
 @rule(" ".join(MOVES), entrywise=True)

@@ -16,6 +16,7 @@ from ._memory import Memory, same_labels, versions, written
 from ._pointwise import Passing, let_pass
 from ._store import Store
 from ._value import Field, Term, Value
+from ._writes import after_write
 
 Result = Value | tuple[Value, ...]
 Rule = Callable[["Walk", Call], Result]
@@ -198,8 +199,9 @@ class Walk:
             return self._unlabelled(call)  # of constants and inputs only, whatever it computes
         if call.writes:
             if before is None or not isinstance(result, Value) or not same_labels(before, result):
-                self._check_write(call)
-            self._rewrite(call, result)
+                self._write(call, result)
+            else:
+                self.values |= dict.fromkeys(versions(written(call)[0]), result)
         for part in result if isinstance(result, tuple) else [result]:
             for label in part.fields:
                 self.store.play(label.ids)
@@ -230,21 +232,17 @@ class Walk:
         here = self.order[call.node]
         return [name for name in self.memory.of(node) if name.op == "placeholder" or self.order.get(name, here) < here]
 
-    def _check_write(self, call: Call) -> None:
-        """A tensor may be written in place if nobody reads its memory under another name afterwards."""
+    def _write(self, call: Call, result: Result) -> None:
+        """All names of the memory that ``call`` wrote to hold something else afterwards."""
         targets = written(call)
-        if targets != [call.first]:
+        if targets != [call.first] or not isinstance(result, Value):
             raise Refused("it writes to a tensor in place")
         here, names = self.order[call.node], self._names(targets[0], call)
-        for node in set(names) - versions(targets[0]):
-            if any(user.op == "output" or self.order.get(user, -1) > here for user in node.users):
-                raise Refused("it writes to a tensor in place")
         if any(node.op == "placeholder" for node in names) and any(self._is_moved(node) for node in call.operands):
             raise Refused("it writes to a tensor in place")
-
-    def _rewrite(self, call: Call, result: Result) -> None:
-        for node in versions(written(call)[0]):
-            self.values[node] = result
+        names.sort(key=lambda node: self.order.get(node, -1))
+        later = {n for n in names if any(user.op == "output" or self.order.get(user, -1) > here for user in n.users)}
+        self.values |= after_write(self.store, targets[0], result, names, self.value, later)
 
 
 def message(place: str, what: str) -> str:
