@@ -331,8 +331,23 @@ class Writer:
         alike = all(_same(power, powers[0]) for power in powers)
         if inner != ids.shape[1] or (index % inner != np.arange(inner)).any() or not alike:
             raise Unwritable(np.unique(ids), _ids(terms))
+        if not self._tells(leaf, other, outer):
+            # The blocks stay in place; what is inside them is free.
+            raise Unwritable(self.neurons.first[self.neurons.groups[outer].neurons], np.zeros(0, np.int64))
         name, power, scales = self._powers(self.base[group], powers[0], -1)
         return Axis(name, power, scales=scales, over=self.base[outer].name)
+
+    def _tells(self, leaf: Value, dim: int, outer: int) -> bool:
+        """Whether axis ``dim`` says a neuron of group ``outer``: its own, or the one around it."""
+        for label in leaf.fields:
+            if label.home == dim or label.dims == (dim,):
+                for group in np.unique(self.neurons.place[self.neurons.of_unit[label.ids.ravel()], 0]).tolist():
+                    while group >= 0 and group != outer:
+                        group = self.neurons.groups[group].within
+                    if group != outer:
+                        return False
+                return True
+        return False
 
     def _powers(self, base: _Space, powers: "_Powers", formal: int) -> tuple[str, int, tuple[Scale, ...]]:
         """The space whose scale comes first, its power, and all further scales."""
