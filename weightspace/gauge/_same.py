@@ -7,14 +7,13 @@ from torch import Tensor, nn
 
 from .._errors import ConfigError, SpecMismatch
 from .._types import Params
-from ..spec import SymmetrySpec
+from ..spec import Example, SymmetrySpec
 from ._act import act, stack
 from ._element import Element, compose, inverse
 from ._fit import fitted
 from ._outputs import compare_outputs
 from ._rounding import rounding
 from ._sameness import LIMIT, Sameness, Verdict
-from ..spec import Example
 from ._why import why_no_element
 from .canonical import balance, units
 from .match import matched
