@@ -229,7 +229,41 @@ def global_pool() -> nn.Module:
 
 
 IMAGE = ((2, 3, 6, 6),)
+
+
+class Patches(nn.Module):
+    """Overlapping windows of hidden channels, a layer on each, put back and added up, as in VOLO and T2T."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.inside, self.back = nn.Conv2d(2, 3, 3, padding=1), nn.Linear(12, 5), nn.Linear(5, 16)
+        self.last = nn.Conv2d(4, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        windows = F.unfold(F.relu(self.first(x)), 2, stride=2).transpose(1, 2)
+        windows = self.back(F.relu(self.inside(windows))).transpose(1, 2)
+        return self.last(F.relu(F.fold(windows, x.shape[2:], 2, stride=2)))
+
+
+class SplitAttention(nn.Module):
+    """Two groups of channels, weighed against each other channel by channel and added up (ResNeSt)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.conv = nn.Conv2d(3, 8, 1), nn.Conv2d(8, 16, 3, groups=2, bias=False)
+        self.squeeze, self.weigh, self.head = nn.Conv2d(8, 4, 1), nn.Conv2d(4, 16, 1), nn.Linear(8, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.conv(torch.relu(self.stem(x))))
+        x = x.reshape(x.shape[0], 2, 8, *x.shape[2:])
+        gap = x.sum(1).mean((2, 3), keepdim=True)
+        scores = self.weigh(torch.relu(self.squeeze(gap))).view(-1, 1, 2, 8).transpose(1, 2).softmax(1)
+        return self.head((x * scores.reshape(-1, 2, 8, 1, 1)).sum(1).mean((2, 3)))
+
+
 ARCHITECTURES = [
+    Architecture("unfold_and_fold", Patches, ((2, 2, 4, 4),), "3, 5 and 4.", scales=12),
+    Architecture("split_attention", SplitAttention, ((2, 3, 5, 5),), "8, the groups' common 8, and 4.", scales=20),
     Architecture(
         "vgg_bn",
         vgg,

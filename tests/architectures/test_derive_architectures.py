@@ -22,6 +22,7 @@ SMALLER = {
     "gmlp": 7,  # one scale for a whole space
     "normalized_mlp": 1,  # F.normalize bounds lengths below
     "shufflenet": 42,  # channels shuffled between groups keep their places, and scales between groups
+    "split_attention": 12,  # blocks of a grouped convolution that its other axis does not name
     "stacked_experts": 6,  # one scale for a whole expert
     "swin": 85,  # merged patches
     "weight_norm_mlp": 13,  # directions have no length

@@ -360,6 +360,28 @@ def test_a_module_on_the_meta_device_and_a_deep_one_are_derived() -> None:
     assert {space.scale for space in spec.free} == {"positive"}
 
 
+def autocast_region(net: nn.Module, h: Tensor) -> Tensor:
+    with torch.autocast("cpu", enabled=False):
+        return h.tanh() * net.omega
+
+
+EMPTY = {
+    "an empty slice": lambda _, h: torch.cat([h[:, :6].tanh(), h[:, 6:]], 1),
+    "an empty part": lambda _, h: torch.cat([*h.tanh().split([6, 0], 1), h.new_empty(0)], 1),
+    "a sum over nothing": lambda _, h: h.tanh() + h[:, 6:].sum(1, keepdim=True),
+    "an autocast region": autocast_region,
+    "a rounded table": lambda net, h: h.tanh() * torch.div(net.omega * 9, 2, rounding_mode="floor"),
+}
+
+
+@pytest.mark.parametrize("name", EMPTY)
+def test_empty_slices_autocast_and_constants_stand_in_nobodys_way(name: str) -> None:
+    net = Dense(EMPTY[name])
+    spec = derive(net, net.example())
+    assert str(spec) == "in[3] | h0[6] S6 x sign | out[2]"
+    assert_preserved(net, spec, net.example())
+
+
 OPERATIONS: list[Callable[[Tensor], Tensor]] = [
     F.relu,
     torch.tanh,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, final
 
 import torch
 from torch import Tensor, nn
+from torch.amp.autocast_mode import autocast
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 from torch.fx import Node
@@ -102,7 +103,7 @@ def trace(module: nn.Module, example: Example) -> Trace:
 def _export(module: nn.Module, inputs: Inputs) -> ExportedProgram:
     try:
         # Without gradients, a torch.no_grad() inside forward leaves no trace in the graph.
-        with _quiet(), torch.no_grad(), _masks_as_given(), _unpacked(), _flat_outputs(module):
+        with _quiet(), torch.no_grad(), _masks_as_given(), _one_type(), _unpacked(), _flat_outputs(module):
             return torch.export.export(module, inputs.args, inputs.keywords)
     except Exception as error:  # whatever forward or the tracer raises becomes one short message
         name, kind = type(module).__name__, type(error).__name__
@@ -156,6 +157,24 @@ def _masks_as_given() -> Iterator[None]:
         yield
     finally:
         transformer._detect_is_causal_mask = own
+
+
+@contextmanager
+def _one_type() -> Iterator[None]:
+    """Takes autocast regions for what is in them: they choose number types, and no tracer writes out what they hold."""
+    own = autocast.__enter__, autocast.__exit__
+
+    def stay(self: autocast) -> autocast:
+        return self
+
+    def leave(self: autocast, *_: object) -> None:
+        del self
+
+    autocast.__enter__, autocast.__exit__ = stay, leave
+    try:
+        yield
+    finally:
+        autocast.__enter__, autocast.__exit__ = own
 
 
 class _PacksError(Exception):

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.fx import Node
 
 from .._values import Call, Refused, shape_of
+from ._contract import merge, split
 from ._move import MOVES, join, move
 from ._pointwise import Passing, let_pass, unscaled
 from ._registry import made, rule
@@ -100,6 +101,35 @@ for _n in (1, 2, 3):
 _spatial("upsample_linear1d", 1)
 _spatial("upsample_bilinear2d upsample_bicubic2d _upsample_bilinear2d_aa", 2)
 _spatial("upsample_trilinear3d", 3)
+
+
+@rule("im2col")
+def unfold(walk: Walk, call: Call) -> Result:
+    """Patches: the entries of a channel's window follow each other on one axis."""
+    x = walk.value(call.args["self"])
+    shape, ndim = shape_of(call.node), len(x.shape)
+    window = int(np.prod(call.args["kernel_size"]))
+    channels = drop(settle(walk.store, x, (ndim - 2, ndim - 1)), (ndim - 2, ndim - 1))
+    channels = insert(channels, (ndim - 2, ndim - 1))
+    out = merge(replace(channels, shape=(*x.shape[: ndim - 2], window, 1)), ndim - 3)
+    inside = np.tile(np.arange(window), x.shape[ndim - 3])[:, None]
+    fields = [
+        replace(label, places=np.ascontiguousarray(np.broadcast_to(inside, label.ids.shape)))
+        if label.ids.shape[ndim - 3] > 1
+        else label
+        for label in out.fields
+    ]
+    return replace(out, fields=tuple(fields), shape=shape, param=False)
+
+
+@rule("col2im")
+def fold(walk: Walk, call: Call) -> Result:
+    """Patches back to where they came from: the entries of a window are one channel's, and are added up."""
+    x = walk.value(call.args["self"])
+    axis = len(x.shape) - 2
+    parts = split(x, axis, x.shape[axis] // int(np.prod(call.args["kernel_size"])))
+    channels = drop(settle(walk.store, parts, (axis + 1, axis + 2)), (axis + 1, axis + 2))
+    return replace(insert(channels, (axis + 1, axis + 2)), shape=shape_of(call.node), param=False)
 
 
 @rule("pad constant_pad_nd")
