@@ -167,8 +167,8 @@ def _one_type() -> Iterator[None]:
     def stay(self: autocast) -> autocast:
         return self
 
-    def leave(self: autocast, *_: object) -> None:
-        del self
+    def leave(self: autocast, exc_type: Any, exc_val: Any, exc_tb: Any) -> None:
+        del self, exc_type, exc_val, exc_tb
 
     autocast.__enter__, autocast.__exit__ = stay, leave
     try:
