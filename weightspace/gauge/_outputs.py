@@ -132,7 +132,7 @@ def output_vector(module: nn.Module, params: Mapping[str, Tensor], example: Exam
     Raises:
         ConfigError: if the module cannot be run.
     """
-    args = example if isinstance(example, tuple) else (example,)
+    args = Inputs.of(example)
     net, dtype = runnable(module, params, args)
     outputs = _outputs(net, cast(params, dtype), random_like(net, args, dtype))
     return torch.cat([value.double().flatten() for value in outputs])
