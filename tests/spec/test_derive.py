@@ -377,7 +377,7 @@ EMPTY = {
 @pytest.mark.parametrize("name", EMPTY)
 def test_empty_slices_autocast_and_constants_stand_in_nobodys_way(name: str) -> None:
     net = Dense(EMPTY[name])
-    spec = derive(net, net.example())
+    spec = ws.derive(net, net.example())
     assert str(spec) == "in[3] | h0[6] S6 x sign | out[2]"
     assert_preserved(net, spec, net.example())
 
