@@ -238,3 +238,14 @@ def test_the_products_of_neurons_are_those_of_dense_matrices(layout, seed: int) 
 def _loaded(net: nn.Module, params: dict[str, Tensor]) -> nn.Module:
     net.load_state_dict(params)
     return net
+
+
+@pytest.mark.parametrize(("size", "dtype"), [(1e-25, torch.float64), (1e20, torch.float32), (1e200, torch.float64)])
+def test_networks_of_any_size_are_aligned(size, dtype):
+    net = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 2))
+    spec = ws.derive(net, torch.zeros(2, 3))
+    params = {name: (value.double() * size).to(dtype) for name, value in net.state_dict().items()}
+    copy = ws.act(ws.sample(spec, 1, max_scale=4.0), params, spec)
+    assert float(align(params, copy, spec).distance) < (1e-5 if dtype == torch.float32 else 1e-7)
+    one, other = (copy | {"0.weight": copy["0.weight"] * factor} for factor in (1.0, 1.5))
+    assert float(align(one, other, spec).distance) > 1e-2

@@ -128,9 +128,27 @@ def test_a_folder_of_copies_is_replaced_when_asked_and_only_that() -> None:
     assert main([*words, "2"]) == 2
     assert main([*words, "2", "--overwrite"]) == 0
     assert len(list(Path("copies").glob("copy-*"))) == 2
+    own = ["perturb", "copies/copy-0001.safetensors", *SPEC_FILE, "--out", "copies", "--overwrite"]
+    assert main(own) == 2
+    assert len(list(Path("copies").glob("copy-*"))) == 2
     Path("copies/mine.txt").write_text("mine")
     assert main([*words, "1", "--overwrite"]) == 2
     assert Path("copies/mine.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["same", *PAIR, *SPEC_FILE, "--out", "a.safetensors"],
+        ["inspect", "a.safetensors", *SPEC_FILE, "--out", "a.safetensors"],
+        ["fingerprint", *PAIR, *SPEC_FILE, "--out", "spec.txt"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_overwrite_never_replaces_what_the_command_reads(
+    words: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused([*words, "--overwrite"], "would replace its", folder, capsys)
 
 
 def test_a_command_that_was_killed_knows_what_it_had_begun(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

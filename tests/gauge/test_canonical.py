@@ -256,7 +256,7 @@ def test_weights_beyond_squares_have_a_form_and_what_does_not_fit_the_type_is_re
         assert report.unique.all()
         assert gap(here, moved).max() < 1e-9
     assert (fingerprints(params, MLP) - fingerprints(there, MLP)).abs().max() < 1e-7
-    with pytest.raises(SpecMismatch, match=r"'c' in canonical form is beyond the range of torch.float64"):
+    with pytest.raises(SpecMismatch, match=r"'b' in canonical form is beyond the range of torch.float64"):
         canonicalize(params, MLP, scale="norm")
 
 

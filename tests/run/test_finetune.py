@@ -130,6 +130,20 @@ def test_results_of_changed_inputs_are_refused_and_replaced_only_when_asked(fold
     assert contents(tmp_path / "out") == before
 
 
+def test_networks_of_somebody_else_in_the_folder_are_never_removed(folder, tmp_path):
+    out, other = tmp_path / "out", SETTINGS.model_copy(update={"epochs": 1})
+    finetune_folder(folder, out, SETTINGS)
+    (out / "mine.safetensors").write_bytes(b"mine")
+    finetune_folder(folder, out, other, overwrite=True)
+    assert (out / "mine.safetensors").read_bytes() == b"mine"
+    before = contents(out)
+    for chunk in (out / "chunks").iterdir():  # no chunk says whose the networks are
+        chunk.unlink()
+    with pytest.raises(ConfigError, match="add --overwrite"):
+        finetune_folder(folder, out, SETTINGS)
+    assert contents(out) == before
+
+
 def test_a_lost_result_is_made_again_and_a_changed_one_is_never_taken_for_it(folder, tmp_path):
     out = tmp_path / "out"
     finetune_folder(folder, out, SETTINGS)

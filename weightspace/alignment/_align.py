@@ -15,7 +15,7 @@ from ..gauge.canonical import balance
 from ..gauge.match import Progress, problem
 from ..spec import Example, SymmetrySpec
 from ._gains import nearest_match
-from ._stacks import same_number, stacked
+from ._stacks import in_one_unit, same_number, stacked
 
 LIMITS = {torch.float64: 1e-9, torch.float32: 1e-4}
 """Largest difference of the outputs, relative to their size, that rounding explains, by number type."""
@@ -109,7 +109,7 @@ def align(
     single = same_number(a, b, spec) is None
     left, to_left = balance(stacked(a, spec, single), spec)
     right, to_right = balance(stacked(b, spec, single), spec)
-    task = problem(left, right, spec, _rounding(a, b))
+    task = problem(*in_one_unit(left, right), spec, _rounding(a, b))
     element, nearest, began = nearest_match(task, restarts, seed, progress)
     size = task.size.sqrt().where(task.size > 0, 1.0)
     began = {name: value.sqrt() / size for name, value in began.items()}

@@ -2,11 +2,16 @@
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from .._errors import SpecMismatch
 from .._types import Params
+from ..gauge.canonical import units
 from ..spec import SymmetrySpec
+
+LARGE = 40
+"""Binary exponent of the largest entry from which on networks are matched in units of it."""
 
 
 def same_number(a: Mapping[str, Tensor], b: Mapping[str, Tensor], spec: SymmetrySpec) -> int | None:
@@ -39,3 +44,23 @@ def stacked(params: Mapping[str, Tensor], spec: SymmetrySpec, single: bool) -> P
     """Float64 networks in the order of the spec, stacked."""
     found = wide(params, spec)
     return {name: value.unsqueeze(0) for name, value in found.items()} if single else found
+
+
+def in_one_unit(left: Params, right: Params, *, together: bool = False) -> tuple[Params, Params]:
+    """Both networks of each pair in units of their weights, where products of those would leave float32.
+
+    Args:
+        left: Stacked networks in the balanced gauge.
+        right: As many others.
+        together: One unit for all pairs.
+    """
+    unit = torch.maximum(units(left, LARGE), units(right, LARGE))
+    unit = unit.max().expand(len(unit)) if together else unit
+    if bool((unit == 1).all()):
+        return left, right
+
+    def moved(params: Params) -> Params:
+        shape = {name: (-1, *[1] * (value.dim() - 1)) for name, value in params.items()}
+        return {n: v / unit.view(shape[n]) if v.is_floating_point() else v for n, v in params.items()}
+
+    return moved(left), moved(right)

@@ -19,7 +19,7 @@ from ..gauge.canonical import balance
 from ..gauge.match import Problem, Progress, best_start, descend, distance, problem
 from ..spec import SymmetrySpec
 from ._gains import opposed, set_upright, without_gain_signs
-from ._stacks import wide
+from ._stacks import in_one_unit, wide
 from ._subgroups import without_scales
 from ._whole import check_whole
 
@@ -97,6 +97,7 @@ def _nearest(
     progress: Progress | None,
 ) -> Universe:
     balanced, to_balanced = balance(stack([wide(params, spec) for params in networks]), spec)
+    balanced, _ = in_one_unit(balanced, balanced, together=True)
     between, far = _pairs(balanced, spec, restarts, seed, progress)
     reference = int(far.sum(1).argmin())
     own = [between[reference, k] for k in range(len(networks))]

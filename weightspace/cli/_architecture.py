@@ -2,7 +2,7 @@
 
 import argparse
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
@@ -146,7 +146,7 @@ def _chains(args: argparse.Namespace, like: Path | None) -> Architecture:
     return Architecture(derive(module, example), module, example)
 
 
-def _inputs(texts: list[str]) -> "tuple[Any, ...]":
+def _inputs(texts: Sequence[str]) -> "tuple[Any, ...]":
     """The example: inputs by position, and those with a name after them as keyword arguments."""
     args: list[Tensor] = []
     words: dict[str, Tensor] = {}

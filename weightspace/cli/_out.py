@@ -61,8 +61,11 @@ def _content(mark: Path) -> str | None:
 
 
 def _check_free(args: argparse.Namespace, names: tuple[str, ...]) -> None:
+    read = {path.resolve() for path in _read(args, names)}
     for name in names:
         path: Path | None = getattr(args, name, None)
+        if path is not None and path.is_file() and path.resolve() in read:
+            raise ConfigError(f"the result would replace its input {path}. Choose another --{name}.")
         if path is None or args.overwrite:
             continue
         way_on = f"Add --overwrite to replace what is in the way, or choose another --{name}."
@@ -72,3 +75,11 @@ def _check_free(args: argparse.Namespace, names: tuple[str, ...]) -> None:
                 raise ConfigError(f"--{name} {path} holds files already, e.g. {held[0].name}. {way_on}")
         elif path.exists() or path.is_symlink():
             raise ConfigError(f"--{name} {path} is there already. {way_on}")
+
+
+def _read(args: argparse.Namespace, written: tuple[str, ...]) -> Iterator[Path]:
+    """Every path among the arguments that the verb does not write."""
+    for name, value in vars(args).items():
+        for each in value if isinstance(value, (list, tuple)) else [value]:
+            if name not in written and isinstance(each, (str, Path)):
+                yield Path(each)

@@ -35,6 +35,7 @@ class Results:
         files: Patterns of the files that the command writes: all that ``overwrite`` removes.
         beside: Names that may be in the folder before the mark.
         error: Class of the errors.
+        listed: Further files that ``overwrite`` removes, where the folder itself says which it wrote.
     """
 
     what: str
@@ -43,6 +44,7 @@ class Results:
     files: tuple[str, ...]
     beside: tuple[str, ...] = ()
     error: type[WeightSpaceError] = ConfigError
+    listed: Callable[[Path], Iterable[Path]] | None = None
 
     def check(
         self,
@@ -116,10 +118,12 @@ class Results:
 
     def _remove(self, folder: Path) -> None:
         """The old results, the mark last: a kill in between leaves a folder that is still known."""
-        for pattern in self.files:
-            for path in sorted(folder.glob(pattern)):
-                if path.is_file() and path.name != self.mark:
-                    path.unlink()
+        listed = () if self.listed is None else self.listed(folder)
+        matching = [path for pattern in self.files for path in sorted(folder.glob(pattern))]
+        # What lists others is removed after them.
+        for path in (*listed, *matching):
+            if path.is_file() and path.name != self.mark:
+                path.unlink()
 
 
 def digest(path: Path) -> str:

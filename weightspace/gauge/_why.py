@@ -29,8 +29,8 @@ def why_no_element(
     """The reason in words, as far as the numbers say.
 
     Either the networks agree once what only dead neurons carry is left out; or a number that all networks of an orbit
-    share differs, so that no element exists and a group that the spec lacks relates the two; or all of these agree, and
-    an element may exist.
+    share differs, so that no element exists, and a group that the spec lacks relates the two or the inputs tried do not
+    show how they differ; or all of these agree, and an element may exist.
 
     Args:
         a: Parameters of one network.
@@ -50,7 +50,7 @@ def why_no_element(
     more = f" and {len(apart) - SHOWN} more" if len(apart) > SHOWN else ""
     return (
         f"no element exists: numbers that none changes differ in {', '.join(apart[:SHOWN])}{more}, "
-        "so a group that the spec lacks relates the two"
+        "so a group that the spec lacks relates the two, or they differ only where the inputs tried do not show it"
     )
 
 

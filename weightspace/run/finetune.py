@@ -19,9 +19,15 @@ from .material import Progress
 from .tunable import Tunable, open_tunable
 
 _CHUNKS = "chunks"
-_FOLDER = Results(
-    "fine-tuned networks", "fine-tuning", "finetune.json", (f"{_CHUNKS}/*.json", *(f"*{end}" for end in WRITTEN))
-)
+
+
+def _written(folder: Path) -> list[Path]:
+    """The networks that finished chunks say they wrote: others in the folder are not ours to remove."""
+    outputs = [atomic.read_json(done).get("outputs", {}) for done in sorted(folder.glob(f"{_CHUNKS}/*.json"))]
+    return [folder / name for names in outputs for name in names]
+
+
+_FOLDER = Results("fine-tuned networks", "fine-tuning", "finetune.json", (f"{_CHUNKS}/*.json",), listed=_written)
 
 
 class FinetuneConfig(Frozen):
@@ -98,8 +104,8 @@ def finetune_folder(
     if folder.resolve() == Path(path).resolve():
         raise ConfigError(f"the results would replace the networks in {path}. Choose another --out.")
     wanted = {"settings": settings.model_dump(mode="json"), "inputs": source.digests()}
-    # Without a finished chunk nothing would be lost or mixed.
-    overwrite = overwrite or not any(folder.glob(f"{_CHUNKS}/*.json"))
+    # Without a network in it nothing would be lost or mixed.
+    overwrite = overwrite or not any(path.suffix in WRITTEN for path in folder.glob("*"))
     _FOLDER.check(folder, wanted, overwrite=overwrite)
     # Before the folder is claimed: what refuses the inputs leaves nothing behind.
     images = load_images(source.images, data_dir)

@@ -43,6 +43,7 @@ class Source:
         module: The architecture and its inputs, to prove that copies compute the same; or ``None``.
         dtypes: The number types that it is kept in.
         write: Writes a copy at a place without suffix, as the network itself is kept.
+        path: The file or folder that it was read from.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Source:
     module: tuple[nn.Module, Example] | None
     dtypes: Mapping[str, torch.dtype]
     write: Callable[[Params, Path], None]
+    path: Path
 
 
 def of_file(path: Path, spec: SymmetrySpec, module: nn.Module | None, example: Example | None) -> Source:
@@ -67,7 +69,7 @@ def of_file(path: Path, spec: SymmetrySpec, module: nn.Module | None, example: E
         write_like(network, place.with_name(place.name + suffix), lambda name: params[name])
 
     ready = None if module is None or example is None else (module, example)
-    return Source(path.name, in_type(network.load(), widest((network,))), spec, ready, network.dtypes, write)
+    return Source(path.name, in_type(network.load(), widest((network,))), spec, ready, network.dtypes, write, path)
 
 
 def of_zoo(path: Path, row: int) -> Source:
@@ -87,7 +89,7 @@ def of_zoo(path: Path, row: int) -> Source:
         atomic.save_tensors(place.with_name(f"{place.name}.safetensors"), copy, {"architecture": str(zoo.spec)})
 
     dtypes = {name: value.dtype for name, value in params.items()}
-    return Source(f"{path.name}, row {row}", params, zoo.spec, (target.build(), target.example()), dtypes, write)
+    return Source(f"{path.name}, row {row}", params, zoo.spec, (target.build(), target.example()), dtypes, write, path)
 
 
 def perturb_files(
@@ -132,6 +134,8 @@ def perturb_files(
     if out.is_file() or strange or out.suffix in WRITTEN:
         what = f"holds {strange[0]}, no copy of an earlier command" if out.is_dir() else "is the name of a file"
         raise ConfigError(f"--out {out} {what}. Name a new folder, e.g. --out {out.stem}-copies")
+    if source.path.resolve().is_relative_to(out.resolve()):
+        raise ConfigError(f"a folder of copies would replace its source {source.path}. Choose another --out.")
     spec, worst = source.spec, None
     elements = orbit_elements(spec, kind, num=num, seed=seed, scale_std=scale_std, max_scale=max_scale)
     noisy = partial(add_noise, spec=spec, sigma=sigma)

@@ -6,7 +6,7 @@ from its fan-out, and so is a neuron whose fan-in is 0. Where nothing can be rea
 and may undo each other), the smallest space keeps its scale and counts as not decided.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -16,6 +16,9 @@ from torch import Tensor
 
 from ._balance import balanced_scales
 from ._table import Incidence, Table, Tables
+
+ROUNDING = 4e-16
+"""Relative change of a logarithm at which it has arrived."""
 
 Part = tuple[Table, Tensor, Incidence]
 """A table, which of its entries only one scale that is not settled acts on, and where that scale acts."""
@@ -36,14 +39,15 @@ def norm_scales(squares: Tables) -> tuple[Float[Tensor, "b n"], Bool[Tensor, "b 
             continue
         here = _take(squares, space, parts, dead, partial(_scaled, log=log))
         powers = sorted({incidence.power for _, _, incidence in parts}, key=abs)
-        sums = [(p, abs(p) * here.pull(lambda other, p=p: float(other == p))) for p in powers]
+        # In logarithms: sums of huge weights, scaled to norm 1, are below all numbers in units of the weights.
+        sums = [(p, (abs(p) * here.pull(lambda other, p=p: float(other == p))).log()) for p in powers]
         alive = here.pull(abs) > 0
-        step, unit = torch.zeros_like(log), torch.where(alive, 2 * squares.log_unit.unsqueeze(-1), 0.0)
+        step, unit = torch.zeros_like(log), 2 * squares.log_unit.unsqueeze(-1)
         for _ in range(100):
-            total = torch.stack([part * (2 * p * step).exp() for p, part in sums]).sum(0)
-            change = -(total.where(alive, 1.0).log() + unit) / (2 * powers[-1])
+            total = torch.stack([part + 2 * p * step for p, part in sums]).logsumexp(0) + unit
+            change = -total.where(alive, 0.0) / (2 * powers[-1])
             step = step + change
-            if float(change.abs().max()) < 2e-16:
+            if bool((change.abs() <= ROUNDING * (1 + step.abs())).all()):
                 break
         log, dead = log + step, dead | (own & ~alive)
     kept = kept & squares.some(abs)
@@ -53,13 +57,15 @@ def norm_scales(squares: Tables) -> tuple[Float[Tensor, "b n"], Bool[Tensor, "b 
     return log + rest, lost | kept
 
 
-def signs(cubes: Tables, tolerance: float) -> tuple[Float[Tensor, "b n"], Bool[Tensor, "b n"]]:
+def signs(cubes: Tables, squares: Tables, tolerance: float) -> tuple[Float[Tensor, "b n"], Bool[Tensor, "b n"]]:
     """Signs for which the cubes of every fan-in have a positive sum, and the neurons where that says nothing (1).
 
     Args:
         cubes: Tables of ``w^3``.
-        tolerance: A sum within this fraction of the sum of magnitudes says nothing.
+        squares: Of their squares: a table of sums of cubes says nothing of how large the cubes are.
+        tolerance: A sum within this fraction of the norm of the cubes, as which rounding makes it, says nothing.
     """
+    sizes = {id(cube): square.value for cube, square in zip(cubes.tables, squares.tables, strict=True)}
     sign = torch.ones((cubes.num, cubes.size), dtype=torch.float64)
     tied, empty = (torch.zeros_like(sign, dtype=torch.bool) for _ in range(2))
     kept, turns = torch.zeros(cubes.size, dtype=torch.bool), list(_in_turn(cubes))
@@ -68,14 +74,14 @@ def signs(cubes: Tables, tolerance: float) -> tuple[Float[Tensor, "b n"], Bool[T
         if not parts:
             kept = kept | own
             continue
-        sign, clear, none = _read_signs(cubes, space, parts, sign, tied, tolerance)
+        sign, clear, none = _read_signs(cubes, sizes, space, parts, sign, tied, tolerance)
         tied, empty = tied | (own & ~clear), empty | (own & none)
     settled = torch.ones(len(cubes.start) + 1, dtype=torch.bool)
     for space, parts in reversed(turns):  # what has no fan-in has its fan-out to be read from
         which = (cubes.home[:-1] == space) & empty
         fan_out = _parts(cubes, space, -1, settled)[0]
         if parts and fan_out and bool(which.any()):
-            new, clear, none = _read_signs(cubes, space, fan_out, sign, tied & ~which, tolerance)
+            new, clear, none = _read_signs(cubes, sizes, space, fan_out, sign, tied & ~which, tolerance)
             sign, tied = torch.where(which, new, sign), tied & ~(which & (clear | none))
         elif parts:
             tied = tied & ~which  # a sign that does nothing
@@ -83,14 +89,19 @@ def signs(cubes: Tables, tolerance: float) -> tuple[Float[Tensor, "b n"], Bool[T
 
 
 def _read_signs(
-    cubes: Tables, space: int, parts: list[Part], sign: Tensor, tied: Tensor, tolerance: float
+    cubes: Tables,
+    sizes: Mapping[int, Tensor],
+    space: int,
+    parts: list[Part],
+    sign: Tensor,
+    tied: Tensor,
+    tolerance: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The signs with those of a space read off its parts, the neurons they are clear for, and those with zeros only."""
-    here = _take(cubes, space, parts, tied, partial(_flipped, sign=sign))
-    total = here.pull(lambda _: 1.0)
-    size = here.with_values([table.value.abs() for table in here.tables]).pull(lambda _: 1.0)
-    clear = total.abs() > tolerance * size
-    return torch.where(clear & (total < 0), -1.0, sign), clear, size == 0
+    total = _take(cubes, space, parts, tied, partial(_flipped, sign=sign)).pull(lambda _: 1.0)
+    norm = _take(cubes, space, parts, tied, lambda table: sizes[id(table)]).pull(lambda _: 1.0).sqrt()
+    clear = total.abs() > tolerance * norm
+    return torch.where(clear & (total < 0), -1.0, sign), clear, (norm == 0) & (total == 0)
 
 
 def _scaled(table: Table, log: Tensor) -> Tensor:

@@ -155,7 +155,7 @@ def tables(params: Mapping[str, Tensor], spec: SymmetrySpec, kind: Kind, of: Cal
     return Tables(len(unit), start, size, tuple(found), unit.log())
 
 
-def units(params: Mapping[str, Tensor]) -> Float[Tensor, " b"]:
+def units(params: Mapping[str, Tensor], beyond: int = HUGE) -> Float[Tensor, " b"]:
     """For each of stacked networks 1, or where powers of the entries would overflow a power of 2 near the largest."""
     most = torch.stack(
         [
@@ -165,4 +165,4 @@ def units(params: Mapping[str, Tensor]) -> Float[Tensor, " b"]:
         ]
     )
     _, exponent = most.amax(0).frexp()
-    return torch.where(exponent.abs() > HUGE, exponent, 0).double().exp2()
+    return torch.where(exponent.abs() > beyond, exponent, 0).double().exp2()

@@ -128,7 +128,7 @@ def _decide(
 
     cubes = tables(params, spec, "sign", lambda value: value**3)
     if cubes.tables:
-        sign, unknown = signs(cubes, eps**0.7)
+        sign, unknown = signs(cubes, tables(params, spec, "sign", lambda value: value**6), eps**0.7)
         flips = Element(still.perm, still.scale | cubes.split(sign, spec))
         unsigned = none | cubes.split(unknown, spec)
         element, params = compose(flips, element), act(flips, params, spec)
