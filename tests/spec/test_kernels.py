@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 from traced_networks import assert_preserved, noise
 
+from weightspace import SpecError
 from weightspace.spec import derive
 
 Norm = Callable[[nn.Module], nn.Module]
@@ -39,7 +40,6 @@ def divided(*dims: int) -> Norm:
 NORMS: dict[str, Norm] = {
     **{f"weight norm {dim}": lambda c, dim=dim: parametrizations.weight_norm(c, dim=dim) for dim in (0, 1, 2, None)},
     **{f"hook {dim}": lambda c, dim=dim: nn.utils.weight_norm(c, dim=dim) for dim in (0, 2)},
-    "spectral norm": parametrizations.spectral_norm,
     **{f"divided {dims}": divided(*dims) for dims in ((0,), (1,), (1, 2), (0, 1, 2))},
 }
 
@@ -72,6 +72,13 @@ def test_norms_over_the_axes_of_a_grouped_kernel_keep_the_function(
         for value in net.parameters():
             value.uniform_(0.5, 1.5)
     assert_preserved(net, derive(net, x), x)
+
+
+def test_a_spectral_norm_is_refused_by_name() -> None:
+    for groups in (1, 2, 8):
+        net = Grouped(parametrizations.spectral_norm, groups, True, False).double()
+        with pytest.raises(SpecError, match="vdot"):
+            derive(net, noise(2, 5, 3))
 
 
 def test_groups_and_channels_inside_a_group_are_permuted_through_a_weight_norm() -> None:

@@ -168,11 +168,6 @@ def check_shard(
         raise ZooError(f"weights {path} are truncated or damaged: {error}. {MAKE_AGAIN.format(folder)}") from error
     if not text or parse(text) != spec:
         raise ZooError(f"weights {path} are of another architecture than {spec}. {MAKE_AGAIN.format(folder)}")
-    if not (is_intact(folder, arch, name) if whole else _same_sample(path, metadata)):
-        raise ZooError(
-            f"weights {path} are not those that its index part was written for: they are damaged or were replaced. "
-            f"{MAKE_AGAIN.format(folder)}"
-        )
     for key in spec.axes:
         want = (num, *spec.shape(key))
         if shapes.get(key) != want:
@@ -180,6 +175,11 @@ def check_shard(
                 f"weights {path} hold {key!r} with shape {list(shapes.get(key, ()))}, its index part says "
                 f"{list(want)}. {MAKE_AGAIN.format(folder)}"
             )
+    if not (is_intact(folder, arch, name) if whole else _same_sample(path, metadata)):
+        raise ZooError(
+            f"weights {path} are not those that its index part was written for: they are damaged or were replaced. "
+            f"{MAKE_AGAIN.format(folder)}"
+        )
 
 
 def _same_sample(path: Path, metadata: Mapping[str, str]) -> bool:

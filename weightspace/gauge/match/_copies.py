@@ -15,12 +15,15 @@ from ...spec import SymmetrySpec
 from .._element import Element
 from ._descent import Descent
 from ._problem import problem, total
-from ._starts import Progress, begin
+from ._starts import Progress, begin, best_start
 
 PASSES = 10
 
 ROUNDING = 1e-12
 """Squared distance, relative to the squared norm, that float32 explains."""
+
+CLEAR = 1e-3
+"""The same, beyond which a search from elsewhere is worth its time."""
 
 NEAR = 0.1
 """The same, of two networks that may be one: rounded to very few bits at most."""
@@ -46,6 +49,10 @@ def matched(left: Params, right: Params, spec: SymmetrySpec, progress: Progress 
     state = Descent(task, start)
     state.match("signs", most=PASSES)
     far, size = float(total(state.far, 1)), float(task.size)
+    if far > CLEAR * size:  # the sweeps lost their way: as networks are matched that are no copies
+        other, reached, _ = best_start(task, 0, 0)
+        if float(reached) < far:
+            state, far = Descent(task, other), float(reached)
     if ROUNDING * size < far <= NEAR * size:
         wide = replace(task, left=in_units(right, torch.float64), right=in_units(left, torch.float64))
         state = Descent(wide, state.element)

@@ -12,7 +12,7 @@ from ._value import Value, add, drop, ranked, settle
 from ._walk import Result, Walk
 
 
-@rule("matmul mm bmm mv dot vdot")
+@rule("matmul mm bmm mv dot")
 def matmul(walk: Walk, call: Call) -> Result:
     x, y = (
         walk.value(call.args["self"]),
