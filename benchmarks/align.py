@@ -19,6 +19,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -101,37 +102,47 @@ def squared(a: Params, b: Params) -> float:
     return sum(float((a[name].double() - b[name].double()).square().sum()) for name in a)
 
 
+def raced(
+    spec: ws.SymmetrySpec, ways: dict[str, Callable[[Params, Params], float]], against: str, rounds: int
+) -> tuple[dict[str, list[float]], ...]:
+    """By way, on three pairs of networks: seconds, ratios of medians to those of ``against``, squared distances."""
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    ratios: dict[str, list[float]] = {name: [] for name in ways}
+    ends: dict[str, list[float]] = {name: [] for name in ways}
+    for seed in range(3):
+        a, b = draw(spec, 2 * seed), draw(spec, 2 * seed + 1)
+        reached: dict[str, float] = {}
+
+        def keep(name: str, pair: tuple[Params, Params] = (a, b), to: dict[str, float] = reached) -> None:
+            to[name] = ways[name](*pair)
+
+        times = interleaved({name: partial(keep, name) for name in ways}, rounds)
+        for name in ways:
+            seconds[name].extend(times[name])
+            ratios[name].append(median_ratio(times[name], times[against]))
+            ends[name].append(reached[name])
+    return seconds, ratios, ends
+
+
+def row(name: str, seconds: list[float], ratios: list[float], ends: list[float]) -> tuple[str, ...]:
+    near = ", ".join(f"{end:.0f}" for end in ends)
+    return name, f"{statistics.median(seconds):.3f} s", f"{statistics.median(ratios):.2f}", near
+
+
 def against_plain(rounds: int) -> dict[str, object]:
     out: dict[str, object] = {}
     rows = []
     for group, signs in (("", False), ("sign", True)):
         spec = chain((784, 512, 512, 512, 10), group)
-        seconds: dict[str, list[float]] = {}
-        ratios: dict[str, list[float]] = {}
-        ends: dict[str, list[float]] = {}
-        for seed in range(3):
-            a, b = draw(spec, 2 * seed), draw(spec, 2 * seed + 1)
-            reached: dict[str, float] = {}
-            ways = {
-                "ours": lambda a=a, b=b, s=spec: squared(a, align(a, b, s).params),
-                "plain, from the identity": lambda a=a, b=b, s=signs: plain(a, b, s, False),
-                "plain, from a sweep": lambda a=a, b=b, s=signs: plain(a, b, s, True),
-            }
-
-            def keep(name: str, ways: dict[str, Callable[[], float]] = ways, to: dict[str, float] = reached) -> None:
-                to[name] = ways[name]()
-
-            times = interleaved({name: (lambda name=name: keep(name)) for name in ways}, rounds)
-            for name in ways:
-                seconds.setdefault(name, []).extend(times[name])
-                ratios.setdefault(name, []).append(median_ratio(times[name], times["ours"]))
-                ends.setdefault(name, []).append(reached[name])
+        ways = {
+            "ours": lambda a, b, s=spec: squared(a, align(a, b, s).params),
+            "plain, from the identity": lambda a, b, s=signs: plain(a, b, s, False),
+            "plain, from a sweep": lambda a, b, s=signs: plain(a, b, s, True),
+        }
+        seconds, ratios, ends = raced(spec, ways, "ours", rounds)
         what = "order and signs" if signs else "order"
         out[what] = {"seconds": seconds, "times ours": ratios, "squared distance": ends}
-        for name in seconds:
-            near = ", ".join(f"{end:.0f}" for end in ends[name])
-            median = f"{statistics.median(seconds[name]):.3f} s", f"{statistics.median(ratios[name]):.1f}"
-            rows.append((what, name, *median, near))
+        rows += [(what, *row(name, seconds[name], ratios[name], ends[name])) for name in ways]
     print_table(("matched over", "by", "median", "times ours", "squared distance, three pairs"), rows)
     return out
 
@@ -139,35 +150,14 @@ def against_plain(rounds: int) -> dict[str, object]:
 def with_scales(rounds: int) -> dict[str, object]:
     """ReLU networks: all symmetries and permutations alone, beside the plain loop over permutations in float32."""
     spec = chain((784, 512, 512, 512, 10), "positive")
-    seconds: dict[str, list[float]] = {}
-    ratios: dict[str, list[float]] = {}
-    ends: dict[str, list[float]] = {}
-    for seed in range(3):
-        a, b = draw(spec, 2 * seed), draw(spec, 2 * seed + 1)
-        reached: dict[str, float] = {}
-        ways = {
-            "plain, order, float32, from the identity": lambda a=a, b=b: plain(a, b, False, False, torch.float32),
-            "ours, order": lambda a=a, b=b: squared(a, align(a, b, without_scales(spec)).params),
-            "ours, order and positive scales": lambda a=a, b=b: squared(a, align(a, b, spec).params),
-        }
-
-        def keep(name: str, ways: dict[str, Callable[[], float]] = ways, to: dict[str, float] = reached) -> None:
-            to[name] = ways[name]()
-
-        times = interleaved({name: (lambda name=name: keep(name)) for name in ways}, rounds)
-        for name in ways:
-            seconds.setdefault(name, []).extend(times[name])
-            ratios.setdefault(name, []).append(median_ratio(times[name], times[next(iter(ways))]))
-            ends.setdefault(name, []).append(reached[name])
-    rows = [
-        (
-            name,
-            f"{statistics.median(seconds[name]):.3f} s",
-            f"{statistics.median(ratios[name]):.2f}",
-            ", ".join(f"{end:.0f}" for end in ends[name]),
-        )
-        for name in seconds
-    ]
+    loop = "plain, order, float32, from the identity"
+    ways = {
+        loop: lambda a, b: plain(a, b, False, False, torch.float32),
+        "ours, order": lambda a, b: squared(a, align(a, b, without_scales(spec)).params),
+        "ours, order and positive scales": lambda a, b: squared(a, align(a, b, spec).params),
+    }
+    seconds, ratios, ends = raced(spec, ways, loop, rounds)
+    rows = [row(name, seconds[name], ratios[name], ends[name]) for name in ways]
     print_table(("ReLU networks, by", "median", "times plain", "squared distance, three pairs"), rows)
     return {"seconds": seconds, "times plain": ratios, "squared distance": ends}
 

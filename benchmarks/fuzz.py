@@ -16,8 +16,6 @@ from pathlib import Path
 from fuzz_inputs import KINDS, try_one
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-CHECKS = list(HealthCheck)
-
 
 def run(kind: str, draws: int, number: int) -> dict[str, object]:
     """How many inputs of a kind were sound, refused, or failed in another way."""

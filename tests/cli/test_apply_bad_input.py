@@ -151,7 +151,7 @@ def test_a_truncated_network_is_refused(folder, capsys):
 
 
 def test_a_place_below_a_file_is_refused(folder, capsys):
-    refused(folder, capsys, "net.safetensors", out="net.safetensors/new.safetensors")
+    refused(folder, capsys, "cannot write", "net.safetensors", out="net.safetensors/new.safetensors")
 
 
 def test_no_permission_to_write_is_refused(folder, capsys, monkeypatch):

@@ -48,9 +48,14 @@ def guarded(args: argparse.Namespace, names: tuple[str, ...], words: Sequence[st
     except KeyboardInterrupt:
         raise
     except BaseException:
-        mark.unlink(missing_ok=True)
+        _remove(mark)
         raise
-    mark.unlink(missing_ok=True)
+    _remove(mark)
+
+
+def _remove(mark: Path) -> None:
+    with suppress(OSError):  # where no mark could be written the verb has said why
+        mark.unlink(missing_ok=True)
 
 
 def _content(mark: Path) -> str | None:

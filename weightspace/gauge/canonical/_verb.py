@@ -56,7 +56,7 @@ def canonicalize(
     single = spec.check_values(params) is None
     stacked = {name: value.detach().unsqueeze(0) if single else value.detach() for name, value in params.items()}
     # Anything narrower overflows or rounds away in squares and cubes; the element is float64 in any case.
-    exact = {name: _told(stacked[name].cpu()) for name in spec.axes}
+    exact = {name: _held(stacked[name].cpu()) for name in spec.axes}
     element, report = _decide(exact, spec, scale, permute, _types(stacked, spec))
     if single:
         element = element[0]
@@ -92,7 +92,7 @@ def balance(params: Mapping[str, Tensor], spec: SymmetrySpec) -> tuple[Params, E
     return act(element, params, spec), element
 
 
-def _told(value: Tensor) -> Tensor:
+def _held(value: Tensor) -> Tensor:
     """What the entries say, in float64: those too small for all the digits of their type say no more than 0 does."""
     wide = value.double()
     return wide.where(wide.abs() >= torch.finfo(value.dtype).tiny, 0.0) if value.is_floating_point() else wide
