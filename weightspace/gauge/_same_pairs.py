@@ -11,7 +11,7 @@ from .._types import Params
 from ..spec import NeuronSpace, SymmetrySpec
 from ._act import act
 from ._element import Element, compose, identity, inverse
-from ._rounding import unit
+from ._rounding import rounding
 from ._same import nearest
 from ._sameness import LIMIT
 from .canonical import canonicalize, units
@@ -44,7 +44,7 @@ def same_pairs(
     for place, net in enumerate(networks):
         spec.check_values(net, of=f"network {place}")
     wide = {n: torch.stack([net[n].double() for net in networks]) for n in spec.axes}
-    rooms = {n: _room(wide[n], torch.tensor([_unit(net[n]) for net in networks]).double()) for n in spec.axes}
+    rooms = {n: torch.stack([rounding(net[n], None) for net in networks]) for n in spec.axes}
     canonical, to_canonical, _ = canonicalize(wide, spec, scale="balanced")
     unit = units(canonical).max()
     canonical = {name: value / unit for name, value in canonical.items()}
@@ -59,12 +59,14 @@ def same_pairs(
         return _roundings(element, a, b, room_a, room_b, spec)
 
     found = roundings(identity(spec).expand(len(pairs)), torch.arange(len(pairs)))
+    coarse = torch.tensor([any(_has_few_digits(net[name]) for name in spec.axes) for net in networks])
+    coarse = coarse[first] | coarse[second]
     left = (found > LIMIT).nonzero().flatten()
     if len(left):
         middle, clear = _assigned(_rows(canonical, first[left]), _rows(canonical, second[left]), spec)
         assigned = roundings(middle, left)
         found[left] = assigned
-        for place in left[(assigned > LIMIT) & ~(clear & (assigned > CLEAR))].tolist():
+        for place in left[(assigned > LIMIT) & ~(clear & (assigned > CLEAR) & ~coarse[left])].tolist():
             one, two = pairs[place]
             _, found[place], _ = nearest(networks[one], networks[two], spec)
     return found
@@ -85,16 +87,10 @@ def _roundings(
     return worst
 
 
-def _unit(value: Tensor) -> float:
-    """The relative rounding of a number type."""
-    return unit(value.dtype) if value.is_floating_point() else 0.0
-
-
-def _room(value: Tensor, unit: Float[Tensor, " b"]) -> Tensor:
-    """What each entry may be off by after rounding, as in :func:`same`."""
-    size = value.abs().flatten(1)
-    most = size.amax(1, keepdim=True) if size.shape[1] else size
-    return (unit[:, None] * (size + 1e-3 * most)).view_as(value)
+def _has_few_digits(value: Tensor) -> bool:
+    """Whether balanced scales, which are sums over entries, are less exact than the type: some entries are denormal."""
+    small = value.detach().abs()
+    return value.is_floating_point() and bool(((small > 0) & (small < torch.finfo(value.dtype).tiny)).any())
 
 
 def _assigned(left: Params, right: Params, spec: SymmetrySpec) -> tuple[Element, Bool[Tensor, " b"]]:

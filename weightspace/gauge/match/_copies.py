@@ -12,10 +12,13 @@ from torch import Tensor
 
 from ..._types import Params
 from ...spec import SymmetrySpec
-from .._element import Element
+from .._element import Element, compose
+from ._carriers import Family, with_inside
+from ._costs import norms
 from ._descent import Descent
-from ._problem import problem, total
+from ._problem import Problem, problem, total
 from ._starts import Progress, begin, best_start
+from ._step import match_family, move
 
 PASSES = 10
 
@@ -27,6 +30,10 @@ CLEAR = 1e-3
 
 NEAR = 0.1
 """The same, of two networks that may be one: rounded to very few bits at most."""
+
+
+SMALL = 1e-3
+"""Norm of a neuron, relative to the largest of its family, below which single precision may overlook it."""
 
 
 def matched(left: Params, right: Params, spec: SymmetrySpec, progress: Progress | None = None) -> Element:
@@ -57,7 +64,34 @@ def matched(left: Params, right: Params, spec: SymmetrySpec, progress: Progress 
         wide = replace(task, left=in_units(right, torch.float64), right=in_units(left, torch.float64))
         state = Descent(wide, state.element)
         state.match("signs", dtype=torch.float64, most=PASSES)
-    return state.element[0]
+    uneven = [family for family in task.families if any(_uneven(task.left, each) for each in with_inside(family))]
+    if not uneven or far > NEAR * size:
+        return state.element[0]
+    wide = replace(task, left=in_units(right, torch.float64), right=in_units(left, torch.float64))
+    return _small_neurons(wide, uneven, state.element)[0]
+
+
+def _small_neurons(task: Problem, uneven: list[Family], element: Element) -> Element:
+    """``element``, with families whose neurons are of very different sizes matched once more, each neuron alike.
+
+    What tells two neurons apart that weight decay has nearly taken away is less than the rounding of the others.
+    """
+    moved = move(element, task.right, task.spec)
+    for family in uneven:
+        part = task.parts[task.families.index(family)]
+        inside = {name: moved[name] for name in part.axes}
+        step = match_family(task.left, inside, task.spec, family, "signs", dtype=torch.float64, even=True)
+        moved |= move(step, inside, part)
+        element = compose(step, element)
+    return element
+
+
+def _uneven(params: Params, family: Family) -> bool:
+    if not family.carriers:
+        return False
+    sizes = norms(params, family.carriers)
+    alive = sizes[sizes > 0]
+    return bool(len(alive)) and float(alive.min()) < SMALL**2 * float(alive.max())
 
 
 def _unit(value: Tensor) -> Tensor:

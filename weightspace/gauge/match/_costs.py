@@ -46,17 +46,37 @@ def products(
     carriers: tuple[Carrier, ...],
     *,
     dtype: torch.dtype = torch.float64,
+    even: bool = False,
 ) -> dict[Kind, Products]:
-    """Products of the neurons of two stacked networks, by the scales that act on the entries."""
+    """Products of the neurons of two stacked networks, by the scales that act on the entries.
+
+    Args:
+        left: Stacked networks, the rows.
+        right: As many, the columns.
+        carriers: What is multiplied.
+        dtype: Of the products.
+        even: Every neuron counts alike, in units of its own norm.
+    """
     found: dict[Kind, Products] = {}
+    sizes = [norms(params, carriers).sqrt() for params in (left, right)] if even else []
+    units = [size.where(size > 0, 1.0).unsqueeze(-1) for size in sizes] if even else [1.0, 1.0]
     for carrier in carriers:
-        here, there = (carrier.rows(params[carrier.param].to(dtype)).flatten(2) for params in (left, right))
+        here, there = (
+            (carrier.rows(params[carrier.param]).flatten(2) / unit).to(dtype)
+            for params, unit in zip((left, right), units, strict=True)
+        )
         inner, norm = here @ there.mT, there.square().sum(-1)
         key = (carrier.parity, carrier.powers)
         if key in found:
             inner, norm = found[key].inner + inner, found[key].norm + norm
         found[key] = Products(inner, norm)
     return found
+
+
+def norms(params: Mapping[str, Tensor], carriers: tuple[Carrier, ...]) -> Float[Tensor, "b n"]:
+    """Squared norms of neurons over all that carries them."""
+    rows = [carrier.rows(params[carrier.param]).flatten(2) for carrier in carriers]
+    return torch.stack([torch.linalg.vector_norm(row, dim=-1, dtype=torch.float64).square() for row in rows]).sum(0)
 
 
 def pair_costs(

@@ -34,6 +34,7 @@ def match_family(
     scales: Scales = "pairs",
     least: Float[Tensor, " b"] | None = None,
     dtype: torch.dtype | None = None,
+    even: bool = False,
 ) -> Element:
     """The element of one family, all else left alone, that brings ``right`` nearest to ``left``.
 
@@ -46,13 +47,14 @@ def match_family(
         least: Gains of no more are none: the neurons stay where they are.
         dtype: Of the products; by default float32 for ``"signs"``, where a step that gains nothing is found out by
             its distance, and float64 otherwise.
+        even: Every neuron counts alike, however small: see :func:`weightspace.gauge.match.products`.
     """
     costs: dict[str, Tensor | None] = {}
     choices: dict[str, Choice] = {}
     if dtype is None:
         dtype = torch.float32 if scales == "signs" else torch.float64
     for each in with_inside(family):
-        found = products(left, right, each.carriers, dtype=dtype)
+        found = products(left, right, each.carriers, dtype=dtype, even=even)
         costs[each.space], choices[each.space] = pair_costs(found, each, sizes=scales != "signs")
     num = len(next(iter(left.values())))
     return element_of(family, costs, choices, spec, num, least)

@@ -18,7 +18,7 @@ from ...spec import SymmetrySpec
 from .._element import Element, compose, identity
 from ..index import has_own_order
 from ._carriers import Carrier, Family, with_inside
-from ._costs import Choice, Products, pair_costs, products
+from ._costs import Choice, Products, norms, pair_costs, products
 from ._problem import Problem
 from ._step import element_of, move
 
@@ -63,7 +63,7 @@ def sweep(task: Problem, order: tuple[Family, ...], progress: Callable[[int, int
             found = products(left, moved, exact, dtype=torch.float32)
             cost, choices[each.space] = pair_costs(found, each, sizes=False)
             signed |= {name for parity, _ in found for name in parity}
-            if cost is not None and rough and _is_clear(cost, _norms(left, exact)):
+            if cost is not None and rough and _is_clear(cost, norms(left, exact).float()):
                 rough = ()
             for carrier in rough:
                 its = _slices(left, moved, carrier, known, task.spec)
@@ -81,12 +81,6 @@ def sweep(task: Problem, order: tuple[Family, ...], progress: Callable[[int, int
     if progress is not None:
         progress(len(order), len(order))
     return element
-
-
-def _norms(params: Mapping[str, Tensor], carriers: tuple[Carrier, ...]) -> Float[Tensor, "b n"]:
-    """Squared norms of neurons over all that carries them."""
-    norms = [carrier.rows(params[carrier.param]).flatten(2).square().sum(-1) for carrier in carriers]
-    return torch.stack(norms).sum(0)
 
 
 def _is_clear(cost: Float[Tensor, "b n n"], norm: Float[Tensor, "b n"]) -> bool:
