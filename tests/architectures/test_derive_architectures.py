@@ -1,6 +1,7 @@
 """Derived specs of real kinds of networks: the function stays, and no scale is missed."""
 
 from dataclasses import replace
+from functools import cache
 
 import pytest
 import torch
@@ -31,6 +32,7 @@ SMALLER = {
 UNREAD = {"instancenorm_running"}
 
 
+@cache
 def moved(name: str) -> tuple[nn.Module, tuple[Tensor, ...], SymmetrySpec]:
     """A network with random parameters, its inputs and its spec."""
     entry = ARCHITECTURES[name]
