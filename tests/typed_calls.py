@@ -29,15 +29,17 @@ def checked(function: Callable[..., Any]) -> Callable[..., Any]:
     if "<locals>" in place[1]:  # made anew at every call of the function around it
         _checks[place] += 1
         return function if _checks[place] > MADE else beartype(function)
-    typed = beartype(function)
+    typed: list[Callable[..., Any]] = []
 
-    @wraps(typed)
+    @wraps(function)
     def counted(*args: Any, **kwargs: Any) -> Any:
+        if not typed:
+            typed.append(beartype(function))  # most functions that are imported are never called
         _checks[place] += 1
         if _checks[place] == MOST:
             for layer in _layers(*place):
                 _unchecked.append(typing.no_type_check(layer))
-        return typed(*args, **kwargs)
+        return typed[0](*args, **kwargs)
 
     return counted
 

@@ -67,6 +67,7 @@ def drawn(net: nn.Module, seed: int, names: set[str]) -> Params:
     return params | {n: (1 + 0.2 * torch.randn(params[n].shape, generator=noise)).abs().to(params[n]) for n in names}
 
 
+@cache
 def unrelated(name: str) -> tuple[nn.Module, Tensor, ws.SymmetrySpec, Params, Params, set[str]]:
     net, x = network(name)
     spec = ws.derive(net, x)

@@ -21,16 +21,13 @@ def outputs(module: nn.Module, inputs: tuple[Tensor, ...]) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("entry", EVERY)
-def test_each_architecture_is_deterministic_and_exports(entry: Architecture) -> None:
+def test_each_architecture_is_deterministic(entry: Architecture) -> None:
     module, inputs = entry.factory(), entry.example()
     module.load_state_dict(random_state(module, 0))
     first = outputs(module, inputs)
     assert all(value.isfinite().all() and value.std() > 0 for value in first)
-    exported = torch.export.export(module, inputs).module()
-    for again in (outputs(module, inputs), outputs(entry.factory(), inputs), outputs(exported, inputs)):
-        assert [value.shape for value in again] == [value.shape for value in first]
-    for again in (outputs(module, inputs), outputs(exported, inputs)):
-        torch.testing.assert_close(again, first, rtol=1e-12, atol=1e-12)
+    assert [value.shape for value in outputs(entry.factory(), inputs)] == [value.shape for value in first]
+    torch.testing.assert_close(outputs(module, inputs), first, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("entry", EVERY)

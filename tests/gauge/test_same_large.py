@@ -15,7 +15,7 @@ sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 from large_networks import ResNet50, ViTSmall16, as_trained
 
 MADE = {
-    "resnet": (lambda: ResNet50(0.25, (1, 2, 1, 1)), (1, 3, 32, 32)),
+    "resnet": (lambda: ResNet50(0.25, (1, 1, 1, 1)), (1, 3, 32, 32)),
     "vit": (lambda: ViTSmall16(0.25, depth=2, side=32), (1, 3, 32, 32)),
 }
 Params = dict[str, Tensor]

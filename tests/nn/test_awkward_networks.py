@@ -25,7 +25,7 @@ def bounded(changes: Params) -> torch.Tensor:
 @usual_specs
 def test_values_and_parameter_gradients_are_finite(dtype, spec):
     params = awkward(spec, dtype)
-    for choice in EVERY_CHOICE:
+    for choice in EVERY_CHOICE if dtype == torch.float32 else EVERY_CHOICE[-1:]:
         functional, operator = (build(m, spec, choice, dtype=dtype, rounds=2) for m in BOTH)
         out, changes = functional(params), operator.delta(params)
         assert out.isfinite().all(), choice

@@ -12,16 +12,15 @@ NAMES = ["mnist_cls", "cifar_inr -B", "mnist_edit -B", "cifar10 relu -B", "heter
 
 @pytest.mark.parametrize("checkpointed", [False, True])
 @pytest.mark.parametrize("of", ["networks", "model"])
-@pytest.mark.parametrize("power", [1, 2])
 @pytest.mark.parametrize("name", NAMES)
-def test_published_models_refuse_create_graph(name, power, of, checkpointed):
+def test_published_models_refuse_create_graph(name, of, checkpointed):
     model = build(EVERY.get(name, name), rounds=2)
     model = ws.nn.checkpointed(model) if checkpointed else model
     params = {key: value.requires_grad_() for key, value in double(model.spec, 2).items()}
     leaves = list(params.values() if of == "networks" else model.backbone.embed.parameters())
 
     def gradients(create_graph: bool) -> tuple:
-        loss = sum(value.pow(power).sum() for value in outputs(model, params))
+        loss = sum(value.square().sum() for value in outputs(model, params))
         return torch.autograd.grad(loss, leaves, create_graph=create_graph, allow_unused=True)
 
     with pytest.raises(NotImplementedError, match=r"first order only.*ws\.nn\.EquivariantOperator"):

@@ -12,8 +12,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from hypothesis import assume, given
-from hypothesis import strategies as st
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st, settings
 from torch import Tensor, nn
 
 import weightspace as ws
@@ -68,6 +68,7 @@ def errors(have: dict, want: dict[tuple[str, str], Tensor]) -> dict[tuple[str, s
 
 
 @every_group
+@settings(max_examples=8)
 @given(layout=layouts, seed=st.integers(0, 2**31))
 def test_vertices_hold_the_forward_and_the_backward_pass(example, group, layout, seed):
     spec, params, want = read(example, networks(layout, group, seed), seed)

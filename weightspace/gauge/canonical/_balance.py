@@ -23,8 +23,9 @@ from ._table import Tables
 from ._ways import off_the_way
 
 STEPS, NEWTON_STEPS, CG_STEPS = 12, 60, 500
-SMALL, ROUNDING, RIDGE = 1e-11, 1e-14, 1e-10
-"""Changes of a log scale, and gradients relative to the weights, at which Newton's method has arrived; see there."""
+SMALL, ROUNDING, RIDGE = 1e-7, 1e-14, 1e-10
+"""A change of log scales after which the next one would be its square, gradients relative to the weights at which
+Newton's method has arrived, and the part of the diagonal that is added."""
 
 
 def balanced_scales(

@@ -40,19 +40,32 @@ class _Places:
 
     def pulled(self, total: Float[Tensor, "b p"], weight: Callable[[int], float], num: int) -> Float[Tensor, "b n"]:
         """For each neuron the sum of ``weight(power)`` times the totals of its places."""
-        by_power = {power: weight(int(power)) for power in self.power.unique().tolist()}
-        factor = torch.zeros_like(self.power)
-        for power, its in by_power.items():
-            factor = factor.where(self.power != power, its)
+        factors = torch.tensor([float(weight(power)) for power in self.powers], dtype=torch.float64)
         found = total.new_zeros(len(total), num)
-        return found.index_add_(1, self.neuron, factor * total[:, self.place])
+        return found.index_add_(1, self.neuron, factors[self.which] * total[:, self.place])
+
+    @cached_property
+    def powers(self) -> list[int]:
+        """The powers that occur."""
+        return [int(power) for power in self.power.unique().tolist()]
+
+    @cached_property
+    def which(self) -> Int[Tensor, " k"]:
+        """For each place and neuron the power among those that occur."""
+        return torch.bucketize(self.power, torch.tensor(self.powers, dtype=torch.float64))
 
 
 @final
 class Sums:
-    """Tables ready to be summed at any scales."""
+    """Tables ready to be summed at any scales.
 
-    def __init__(self, tables: Tables, q: int) -> None:
+    Args:
+        tables: What is summed.
+        q: Its power.
+        own: The only neurons whose sums will be asked for, to save those of the others.
+    """
+
+    def __init__(self, tables: Tables, q: int, own: slice | None = None) -> None:
         self.q, self.tables = q, tables
         self.vectors: list[tuple[slice, Tensor]] = []
         self.matrices: list[tuple[slice, slice, Tensor]] = []
@@ -84,6 +97,11 @@ class Sums:
             size,
         )
         self.rest = replace(tables, tables=tuple(rest))
+        its = self.places.neuron
+        asked = torch.full((size,), own is None)
+        if own is not None:
+            asked[self.places.place[(its >= own.start) & (its < own.stop)]] = True
+        self.asked = {side.start: bool(asked[side].any()) for matrix in self.matrices for side in matrix[:2]}
 
     def at(self, log: Float[Tensor, "b n"]) -> "SumsAt":
         """The sums at these log scales."""
@@ -115,12 +133,15 @@ class SumsAt:
 
     def _times(self, vector: Float[Tensor, "b p"]) -> Float[Tensor, "b p"]:
         """Each table times the part of the vector on its other axis; a table of one axis as it is."""
-        found = torch.empty_like(vector)
+        found = torch.zeros_like(vector)
+        asked = self.sums.asked
         for side, value in self.sums.vectors:
             found[:, side] = value
         for row, column, value in self.sums.matrices:
-            found[:, row] = (value @ vector[:, column, None])[..., 0]
-            found[:, column] = (vector[:, None, row] @ value)[:, 0]
+            if asked[row.start]:
+                found[:, row] = (value @ vector[:, column, None])[..., 0]
+            if asked[column.start]:
+                found[:, column] = (vector[:, None, row] @ value)[:, 0]
         return found
 
     def pull(self, weight: Callable[[int], float]) -> Float[Tensor, "b n"]:

@@ -17,7 +17,7 @@ LARGE = 128
 SMOOTH = 0.05
 """Entropy of the prices, relative to the mean cost."""
 
-ITERATIONS = 20
+ITERATIONS = 8
 """Rounds of the prices."""
 
 ROUNDING = 1e-9

@@ -21,37 +21,36 @@ MOST_SWEEPS = 100
 GAIN = 1e-6
 """Smallest gain of a step, relative to the squared distance that is left, for which neurons change places."""
 
-SETTLED = 1e-7
-"""Gain of a sweep over all scales, relative to the squared norms, at which they have settled well enough to match
-neurons again."""
+ENOUGH = 2e-3
+"""Gain of a turn of all families, relative to the squared distance that is left, at which matching ends where scales
+are open: what order has left to gain is far less than what the scales gave."""
 
-EXACT = 1e-14
-"""The same at the end of a descent."""
+SETTLED = 1e-7
+"""Gain of a sweep over all scales, relative to the squared norms, at which they have settled."""
+
+NEAR = 1e-3
+"""Squared distance, relative to the squared norm, at which two networks may be one."""
 
 
 def descend(task: Problem, start: Element) -> tuple[Element, Float[Tensor, " b"]]:
     """Elements at which no family can be matched better, from ``start``, and the squared distances there.
 
-    First order and signs, with the scales of the balanced gauge; then the scales of matched neurons settle, and whole
-    families are matched over order, signs and scales at once, in turns until no neuron changes its place. No step
-    makes the distance larger, and it ends, since a step that gains nothing is not taken. Families that differ by no
-    more than the rounding of the problem are left alone.
+    Where scales have sizes, these settle and families are matched over order and signs, in turns, until a turn gains
+    next to nothing; in single precision, since what decides is far larger. Networks that may be one are matched once
+    more over order, signs and scales at once. No step makes the distance larger, and it ends, since a step that gains
+    nothing is not taken. Families that differ by no more than the rounding of the problem are left alone.
     """
-    sized = any(family.sizes for family in task.families)
-    if sized:  # what is matched now is matched once more with its sizes: single precision will do
-        left, right = task.single
-        single = Descent(replace(task, left=left, right=right), start)
-        single.match("signs")
-        start = single.element
-    state = Descent(task, start)
-    if not sized:
+    if not any(family.sizes for family in task.families):
+        state = Descent(task, start)
         state.match("signs")
-    else:
-        for _ in range(MOST_SWEEPS):
-            state.settle(SETTLED)
-            if not state.match("pairs", once=True):
-                break
-        state.settle(EXACT)
+        return state.element, total(state.far, task.num)
+    left, right = task.single
+    state = Descent(replace(task, left=left, right=right), start)
+    state.match_with_sizes("signs")
+    state = Descent(task, state.element)
+    near = total(state.far, task.num) < NEAR * task.size
+    if bool(near.any()):
+        state.match_with_sizes("pairs", near)
     return state.element, total(state.far, task.num)
 
 
@@ -66,29 +65,35 @@ class Descent:
         self.far = distances(task.left, self.moved, task.weighed)
 
     def match(
-        self, scales: Scales, *, once: bool = False, dtype: torch.dtype | None = None, most: int = MOST_SWEEPS
-    ) -> bool:
-        """Match family after family until none gains, or once each; whether any gained.
+        self,
+        scales: Scales,
+        *,
+        which: Bool[Tensor, " b"] | None = None,
+        dtype: torch.dtype | None = None,
+        most: int = MOST_SWEEPS,
+    ) -> None:
+        """Match family after family until none gains.
 
         Args:
             scales: See :func:`match_family`.
-            once: One turn of every family.
+            which: The pairs that are matched; by default all.
             dtype: Of the products; by default float32 where they decide places and signs only.
             most: Turns of every family at most.
         """
-        task, gained = self.task, False
+        task = self.task
         todo = self._open()
-        for _ in range(1 if once else most):
+        if which is not None:
+            todo &= which.unsqueeze(-1)
+        for _ in range(most):
             for place in range(len(task.families)):
-                which = todo[:, place].nonzero()[:, 0]
-                if len(which) == 0:
+                some = todo[:, place].nonzero()[:, 0]
+                if len(some) == 0:
                     continue
                 todo[:, place] = False
-                least = GAIN * total(self.far, task.num)[which]
-                better = self.step(place, which, scales, least, dtype)
+                least = GAIN * total(self.far, task.num)[some]
+                better = self.step(place, some, scales, least, dtype)
                 if not len(better):
                     continue
-                gained = True
                 touched = set(task.parts[place].axes)
                 for other, family in enumerate(task.families):
                     # One that shares no parameter has nothing new to see; one that meets itself looks again.
@@ -96,21 +101,34 @@ class Descent:
                         todo[better, other] = True
             if not bool(todo.any()):
                 break
-        return gained
 
-    def settle(self, least: float) -> None:
-        """Rescale matched neurons, family after family, until no turn of all gains more than ``least``."""
+    def match_with_sizes(self, scales: Scales, which: Bool[Tensor, " b"] | None = None) -> None:
+        """Settle the scales of matched neurons and match neurons once each, in turns, until a turn gains too little."""
+        which = torch.ones(self.task.num, dtype=torch.bool) if which is None else which
+        for _ in range(MOST_SWEEPS):
+            self.settle(which)
+            before = total(self.far, self.task.num)
+            self.match(scales, which=which, most=1)
+            after = total(self.far, self.task.num)
+            which = which & (before - after > ENOUGH * after)
+            if not bool(which.any()):
+                break
+
+    def settle(self, which: Bool[Tensor, " b"]) -> None:
+        """Rescale the matched neurons of the pairs ``which``, family after family, until they have settled."""
         task = self.task
-        which = self._open().any(1).nonzero()[:, 0]
-        if not len(which):
+        some = (self._open().any(1) & which).nonzero()[:, 0]
+        if not len(some):
             return
         part = SymmetrySpec(task.spec.spaces, tuple(item for item in task.spec.params if item[0] in task.weighed))
-        here, there = (self._of(params, part, which) for params in (task.left, self.moved))
+        here, there = (self._of(params, part, some) for params in (task.left, self.moved))
         settling = Settling(here, there, part, task.families)
+        moving = torch.ones(len(some), dtype=torch.bool)
         for _ in range(MOST_SWEEPS):
-            if bool((settling.sweep() <= least * task.size[which]).all()):
+            moving &= settling.sweep(moving) > SETTLED * task.size[some]
+            if not bool(moving.any()):
                 break
-        self._take(settling.element, which, task.spec, torch.zeros(len(which), dtype=torch.float64))
+        self._take(settling.element, some, task.spec, torch.zeros(len(some), dtype=torch.float64))
 
     def step(
         self,

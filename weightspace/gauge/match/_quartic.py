@@ -7,8 +7,8 @@ from torch import Tensor
 MOST_STEPS, _POLISH = 50, 3
 """Newton steps; and those after the closed form, which loses half the digits where roots nearly meet."""
 
-_STILL = 1e-9
-"""Newton's method has arrived: the next step would be the square of this."""
+_STILL = 0.1
+"""Newton's method has arrived: the next step would be the square of this times the root of the rounding."""
 
 
 def best_scale(
@@ -89,12 +89,13 @@ def _roots(a: Tensor, c: Tensor) -> list[Tensor]:
 
 def _newton(s: Tensor, a: Tensor, c: Tensor, steps: int) -> Tensor:
     """Newton's method in the logarithm, with steps of at most a factor of two."""
+    still = _STILL * torch.finfo(s.dtype).eps ** 0.5
     for _ in range(steps):
         square, ahead, back = s * s, a * s, c / s
         inverse = 1 / square
         bend = 2 * (square + inverse) - ahead - back
         step = ((inverse - square + ahead - back) / bend.where(bend > 0, torch.inf)).clamp(-0.7, 0.7)
         s = s * step.exp()
-        if float(step.abs().max()) < _STILL:
+        if float(step.abs().max()) < still:
             break
     return s

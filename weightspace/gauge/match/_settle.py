@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import final
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..._types import Params
@@ -29,9 +29,9 @@ class Settling:
         squares = tables({name: right[name].square() for name in spec.axes}, spec, "size", lambda value: value)
         products = tables({name: left[name] * right[name] for name in spec.axes}, spec, "size", lambda value: value)
         self.steps = [
-            (slice(start, start + spec.space[name].size), _touching(squares, start, 2), _touching(products, start, 1))
+            (own, _touching(squares, own, 2), _touching(products, own, 1))
             for name in names
-            for start in [squares.start[name]]
+            for own in [slice(squares.start[name], squares.start[name] + spec.space[name].size)]
         ]
         self.tables, self.spec = squares, spec
         self.log = torch.zeros(squares.num, squares.size, dtype=torch.float64)
@@ -42,8 +42,8 @@ class Settling:
         still = identity(self.spec).expand(len(self.log))
         return Element(still.perm, still.scale | self.tables.split(self.log.exp(), self.spec))
 
-    def sweep(self) -> Float[Tensor, " b"]:
-        """Each space in turn at its best; the squared distance that is gained."""
+    def sweep(self, which: Bool[Tensor, " b"]) -> Float[Tensor, " b"]:
+        """Each space of the pairs ``which`` in turn at its best; the squared distance that is gained."""
         gained = torch.zeros(len(self.log), dtype=torch.float64)
         for own, squares, products in self.steps:
             square, product = squares.at(self.log), products.at(self.log)
@@ -51,7 +51,7 @@ class Settling:
             fan_in, fan_out = (square.pull(part)[:, own] for part in (_positive, _negative))
             scale, value = best_scale(fan_in, into, out_of, fan_out)
             before = fan_in - 2 * into + fan_out - 2 * out_of
-            self.log[:, own] += scale.log()
+            self.log[:, own] += scale.log().where(which.unsqueeze(-1), 0.0)
             gained += (before - value).sum(-1)
         return gained
 
@@ -64,8 +64,8 @@ def _negative(power: int) -> float:
     return float(power < 0)
 
 
-def _touching(found: Tables, start: int, q: int) -> Sums:
-    """Sums over the tables with a scale of the space that starts there."""
-    home = found.home[start]
+def _touching(found: Tables, own: slice, q: int) -> Sums:
+    """Sums over the tables with a scale of the space whose neurons are ``own``."""
+    home = found.home[own.start]
     kept = [table for table in found.tables if any((found.home[i.owner] == home).any() for i in table.incidences)]
-    return Sums(replace(found, tables=tuple(kept)), q)
+    return Sums(replace(found, tables=tuple(kept)), q, own)

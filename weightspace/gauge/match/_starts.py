@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from .._element import Element, identity, sample
@@ -21,36 +21,47 @@ CLEARLY = 2.0
 """How many times as much one side must tell for a sweep from the other one to be left out."""
 
 
-def starts(task: Problem, restarts: int, seed: int, progress: Progress | None = None) -> Iterator[tuple[str, Element]]:
-    """Name and element of every start: the sweeps, the identity, and random ones.
+Start = tuple[str, Element, Bool[Tensor, " b"]]
+"""Name and element of a start, and the pairs that it is for."""
+
+
+def starts(task: Problem, restarts: int, seed: int, progress: Progress | None = None) -> Iterator[Start]:
+    """Every start: the sweeps, the identity, and random ones.
 
     ``progress`` is called with the families that a sweep has matched, and their number.
     """
     onward, backward = task.families, task.families[::-1]
-    told = [known_share(task, order) for order in (onward, backward)]
+    every = torch.ones(task.num, dtype=torch.bool)
+    ahead, back = (known_share(task, order) for order in (onward, backward))
     # From a side that tells much less, a sweep is nearer only by chance.
-    if onward and (restarts or told[0] * CLEARLY >= told[1]):
-        yield "sweep", sweep(task, onward, progress)
-    if backward and (restarts or told[1] * CLEARLY >= told[0]):
-        yield "backward", sweep(task, backward, progress)
-    yield "identity", identity(task.spec).expand(task.num)
+    for name, order, much in (
+        ("sweep", onward, ahead * CLEARLY >= back),
+        ("backward", backward, back * CLEARLY >= ahead),
+    ):
+        which = every if restarts else much
+        if order and bool(which.any()):
+            yield name, sweep(task, order, progress), which
+    yield "identity", identity(task.spec).expand(task.num), every
     for place in range(restarts):
         drawn = sample(task.spec, seed + place, num=task.num, max_scale=1.0)
-        yield f"random {place}", drawn
+        yield f"random {place}", drawn, every
 
 
 def begin(
     task: Problem, near: float, *, restarts: int = 0, seed: int = 0, progress: Progress | None = None
 ) -> tuple[Element, list[Element], dict[str, Float[Tensor, " b"]]]:
-    """The nearest start of each pair, all starts, and the squared distance at each.
+    """The nearest start of each pair, all starts, and the squared distance at each; infinite where it was not tried.
 
-    Without restarts, none is tried once every pair has one at a squared distance of ``near``, relative to the norm.
+    Without restarts, none is tried for a pair that has one at a squared distance of ``near``, relative to the norm.
     """
     began: dict[str, Tensor] = {}
     every: list[Element] = []
     nearest, least = identity(task.spec).expand(task.num), torch.full((task.num,), torch.inf, dtype=torch.float64)
-    for name, start in starts(task, restarts, seed, progress):
-        began[name] = distance(task.left, move(start, task.right, task.spec), task.weighed)
+    for name, start, which in starts(task, restarts, seed, progress):
+        far = distance(task.left, move(start, task.right, task.spec), task.weighed)
+        if not restarts:
+            which = which & (least > near * task.size)
+        began[name] = far.where(which, torch.inf)
         # A later start must be clearly nearer: rounding would else choose between equal ones.
         nearest = _merged(began[name] < least * (1 - 1e-9), start, nearest)
         least = torch.minimum(least, began[name])

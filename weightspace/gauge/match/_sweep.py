@@ -26,16 +26,17 @@ CLEAR = 0.01
 """Squared distance to the nearest neuron, relative to that of the next one, at which there is no doubt."""
 
 
-def known_share(task: Problem, order: tuple[Family, ...]) -> float:
+def known_share(task: Problem, order: tuple[Family, ...]) -> Float[Tensor, " b"]:
     """Of what carries a family, the share in squared norm that is known at its turn; of the least known family."""
     known: set[str] = set()
-    least = 1.0
+    least = torch.ones(task.num, dtype=torch.float64)
     for family in order:
-        shares = [0.0, 0.0]
+        shares = torch.zeros(2, task.num, dtype=torch.float64)
         for each in with_inside(family):
             for carrier in each.carriers:
-                shares[_unknown(carrier, known)] += float(task.sizes[carrier.param].sum())
-        least = min(least, shares[0] / sum(shares) if sum(shares) else 1.0)
+                shares[int(_unknown(carrier, known))] += task.sizes[carrier.param]
+        every = shares.sum(0)
+        least = torch.minimum(least, (shares[0] / every).where(every > 0, 1.0))
         known |= {name for each in with_inside(family) for name in (each.space, *each.signs)}
     return least
 
