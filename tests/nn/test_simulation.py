@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from hypothesis import assume, given, settings
-from hypothesis import strategies as st, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import weightspace as ws
