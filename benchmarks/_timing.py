@@ -78,4 +78,5 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def write_json(path: Path | None, result: Mapping[str, object]) -> None:
     """The result as a file, if one was asked for."""
     if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(result, indent=1) + "\n")
