@@ -133,6 +133,37 @@ def test_batch_normalization_is_repaired_unless_the_recipe_says_otherwise(
     assert not torch.allclose(results[0]["1.running_var"], results[1]["1.running_var"])
 
 
+def test_with_normalizations_weights_match_order_alone_unless_networks_share_a_past(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "layered_nets.py").write_text(
+        "from torch import nn\n\ndef make():\n"
+        "    return nn.Sequential(nn.Linear(9, 16), nn.RMSNorm(16), nn.Linear(16, 24), nn.ReLU(), nn.Linear(24, 4))\n"
+    )
+    import layered_nets
+
+    spec = ws.derive(layered_nets.make(), torch.zeros(2, 9))
+    p, q = (random_network(seed, ws.to_text(spec)) for seed in range(2))
+    save_file(p, "p.safetensors")
+    save_file(q, "q.safetensors")
+    save_file(ws.act(ws.sample(spec, 1), p, spec), "of_p.safetensors")
+    Path("whole.yaml").write_text(
+        "models: [p.safetensors, q.safetensors]\nmerge_method: aligned\narchitecture: layered_nets:make\n"
+        "input: 2,9\npermutations_only: false\n"
+    )
+    model = ["--model", "layered_nets:make", "--input", "2,9"]
+    for place, (words, said) in enumerate(
+        (
+            (["p.safetensors", "of_p.safetensors", *model], "matched by weights;"),
+            (["p.safetensors", "q.safetensors", *model], "matched by weights, permutations only;"),
+            (["whole.yaml"], "matched by weights;"),
+        )
+    ):
+        assert main(["merge", *words, "--out", f"merged{place}.safetensors"]) == 0
+        assert said in capsys.readouterr().out
+    torch.testing.assert_close(merged("merged0.safetensors"), p, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize(
     "more",

@@ -10,6 +10,7 @@ from ._barrier import barrier as barrier
 from ._barrier import between as between
 from ._barrier import classification as classification
 from ._features import has_features as has_features
+from ._gains import gains as gains
 from ._linear_assignment import linear_assignment as linear_assignment
 from ._merge import Merged as Merged
 from ._merge import greedy_soup as greedy_soup

@@ -107,7 +107,7 @@ def _aligned(
         rows = [(*row, f"{loss:.4f}", f"{100 * right:.1f}") for row, (loss, right) in zip(rows, scores, strict=True)]
         header = (*header, "loss (nats)", "accuracy (%)")
     print_table(f"Networks in a common gauge{f', validation half of {recipe.images}' if scores else ''}", header, rows)
-    only = ", permutations only" if recipe.permutations_only else ""
+    only = ", permutations only" if done.permutations_only else ""
     say(f"matched by {found.matched}{only}; statistics: {done.statistics}")
     if done.naive is not None:
         loss, right = done.naive

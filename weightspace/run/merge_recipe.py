@@ -50,8 +50,10 @@ class MergeRecipe(Frozen):
         description="What brings networks to the common gauge: their weights, or what neurons do on training images. "
         "Default: features where there are images.",
     )
-    permutations_only: bool = Field(
-        default=False, description="Match over the order of neurons alone: no signs, no scales."
+    permutations_only: bool | None = Field(
+        default=None,
+        description="Match over the order of neurons alone: no signs, no scales. Default: where weights are matched, "
+        "the networks share no past, and gains of a normalization stand on their neurons.",
     )
     models: tuple[Source, ...] = Field(min_length=2, description="The networks.")
     base_model: Path | None = Field(
