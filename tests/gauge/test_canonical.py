@@ -12,6 +12,7 @@ from specs import networks, seeds, specs
 from torch import nn
 from torch.func import functional_call
 
+import weightspace as ws
 from weightspace import ConfigError, SpecMismatch
 from weightspace.gauge import (
     Element,
@@ -325,3 +326,41 @@ def test_scales_that_undo_each_other_settle_what_they_do_together(form):
     here, _, _ = canonicalize(params, spec, scale=form)
     there, _, _ = canonicalize(act(sample(spec, 1, num=3), params, spec), spec, scale=form)
     assert gap(here, there).max() < 1e-9
+
+
+def drawn(net: nn.Module) -> dict[str, torch.Tensor]:
+    """Weights as they start; biases, gains and statistics of a size that training leads to."""
+    state = net.state_dict()
+    for name, value in state.items():
+        if name.endswith("running_mean"):
+            value.normal_(0, 0.5)
+        elif name.endswith("running_var"):
+            value.normal_(0, 0.5).exp_()
+        elif name.endswith("bias"):
+            value.normal_(0, 0.1)
+        elif value.ndim == 1:
+            value.normal_(1, 0.3).abs_()
+    return state
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_two_entries_that_balance_makes_equal_in_size_decide_a_sign_that_rounding_does_not(seed: int) -> None:
+    # Two normalizations with nothing but weights between them: the bias of one and the mean of the next say it all.
+    before = nn.Sequential(
+        nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.Hardswish(), nn.Conv2d(8, 8, 1, bias=False)
+    )
+    after = nn.Sequential(nn.BatchNorm2d(8), nn.Conv2d(8, 36, 1, bias=False), nn.BatchNorm2d(36), nn.ReLU())
+    net = nn.Sequential(*before, *after, nn.Flatten(), nn.Linear(36 * 16, 3)).eval()
+    spec = ws.derive(net, torch.zeros(2, 3, 6, 6), verify=False)
+    torch.manual_seed(seed)
+    params = {name: value.double() if value.is_floating_point() else value for name, value in drawn(net).items()}
+    forms = []
+    for place in range(2):
+        moved = ws.act(ws.sample(spec, place, max_scale=4.0), params, spec)
+        copy = {name: value.float() if value.is_floating_point() else value for name, value in moved.items()}
+        form, _, report = canonicalize(copy, spec)
+        assert not any(bool(tied.any()) for tied in report.sign_ties.values())
+        forms.append(form)
+    for name, value in forms[0].items():
+        if value.is_floating_point():
+            torch.testing.assert_close(forms[1][name], value, rtol=1e-4, atol=1e-4 * float(value.abs().max()))

@@ -97,11 +97,26 @@ def _read_signs(
     tied: Tensor,
     tolerance: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The signs with those of a space read off its parts, the neurons they are clear for, and those with zeros only."""
-    total = _take(cubes, space, parts, tied, partial(_flipped, sign=sign)).pull(lambda _: 1.0)
-    norm = _take(cubes, space, parts, tied, lambda table: sizes[id(table)]).pull(lambda _: 1.0).sqrt()
-    clear = total.abs() > tolerance * norm
-    return torch.where(clear & (total < 0), -1.0, sign), clear, (norm == 0) & (total == 0)
+    """The signs with those of a space read off its parts, the neurons they are clear for, and those with zeros only.
+
+    Where all parts together say nothing, the first one that does by itself decides: balanced scales make two entries of
+    a neuron equal in size where it has no more, and if their signs differ their sum is what rounding makes of it.
+    """
+
+    def sums(some: list[Part]) -> tuple[Tensor, Tensor]:
+        total = _take(cubes, space, some, tied, partial(_flipped, sign=sign)).pull(lambda _: 1.0)
+        norm = _take(cubes, space, some, tied, lambda table: sizes[id(table)]).pull(lambda _: 1.0).sqrt()
+        return total, norm
+
+    total, norm = sums(parts)
+    clear, none = total.abs() > tolerance * norm, (norm == 0) & (total == 0)
+    for part in parts if len(parts) > 1 else ():
+        if bool((clear | none).all()):
+            break
+        its, size = sums([part])
+        more = ~clear & (its.abs() > tolerance * size)
+        total, clear = torch.where(more, its, total), clear | more
+    return torch.where(clear & (total < 0), -1.0, sign), clear, none
 
 
 def _scaled(table: Table, log: Tensor) -> Tensor:
