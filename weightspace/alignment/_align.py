@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .._errors import ConfigError, SpecMismatch
 from .._types import Params
-from ..gauge import Element, act, compose, inverse, same_function
+from ..gauge import Element, act, compose, identity, inverse, same_function
 from ..gauge.canonical import balance
 from ..gauge.match import Progress, problem
 from ..spec import Example, SymmetrySpec
@@ -125,6 +125,9 @@ def align(
 def _balanced(a: Params, b: Params, spec: SymmetrySpec) -> tuple[Params, Params, Element, Element]:
     """Both stacks in the balanced gauge, and the elements that lead there; together, which takes less than twice."""
     num = len(next(iter(a.values())))
+    if not any(space.scale in ("positive", "nonzero") for space in spec.free):
+        still = identity(spec).expand(num)
+        return a, b, still, still
     both, moves = balance({name: torch.cat([a[name], b[name]]) for name in spec.axes}, spec)
     left, right = ({name: value[part] for name, value in both.items()} for part in (slice(num), slice(num, None)))
     return left, right, moves[slice(num)], moves[slice(num, None)]

@@ -7,7 +7,6 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from .._element import Element, identity, sample
-from ._assign import LARGE
 from ._descent import descend
 from ._problem import Problem, distance
 from ._step import move
@@ -20,31 +19,26 @@ Progress = Callable[[int, int], None]
 
 CLEARLY = 2.0
 """How many times as much one side must tell for a sweep from the other one to be left out: from a side that tells much
-less, a sweep is nearer only by chance. Of wide networks a sweep takes as long as a fourth of all the rest: there the
-side that tells less is left out."""
+less, a sweep is nearer only by chance."""
 
 
 Start = tuple[str, Element, Bool[Tensor, " b"]]
 """Name and element of a start, and the pairs that it is for."""
 
 
-def starts(
-    task: Problem, restarts: int, seed: int, progress: Progress | None = None, less: float = CLEARLY
-) -> Iterator[Start]:
+def starts(task: Problem, restarts: int, seed: int, progress: Progress | None = None) -> Iterator[Start]:
     """Every start: the sweeps, the identity, and random ones.
 
-    Args:
-        task: The networks.
-        restarts: Random starts; with any, no sweep is left out.
-        seed: Of the random starts.
-        progress: Called with the families that a sweep has matched, and their number.
-        less: A side that tells this many times less is left out.
+    ``progress`` is called with the families that a sweep has matched, and their number.
     """
     onward, backward = task.families, task.families[::-1]
     every = torch.ones(task.num, dtype=torch.bool)
     ahead, back = (known_share(task, order) for order in (onward, backward))
-    for name, order, enough in (("sweep", onward, ahead * less >= back), ("backward", backward, back * less >= ahead)):
-        which = every if restarts else enough
+    for name, order, much in (
+        ("sweep", onward, ahead * CLEARLY >= back),
+        ("backward", backward, back * CLEARLY >= ahead),
+    ):
+        which = every if restarts else much
         if order and bool(which.any()):
             yield name, sweep(task, order, progress), which
     yield "identity", identity(task.spec).expand(task.num), every
@@ -54,23 +48,16 @@ def starts(
 
 
 def begin(
-    task: Problem,
-    near: float,
-    *,
-    restarts: int = 0,
-    seed: int = 0,
-    progress: Progress | None = None,
-    less: float = CLEARLY,
+    task: Problem, near: float, *, restarts: int = 0, seed: int = 0, progress: Progress | None = None
 ) -> tuple[Element, list[Element], dict[str, Float[Tensor, " b"]]]:
     """The nearest start of each pair, all starts, and the squared distance at each; infinite where it was not tried.
 
     Without restarts, none is tried for a pair that has one at a squared distance of ``near``, relative to the norm.
-    For the others see :func:`starts`.
     """
     began: dict[str, Tensor] = {}
     every: list[Element] = []
     nearest, least = identity(task.spec).expand(task.num), torch.full((task.num,), torch.inf, dtype=torch.float64)
-    for name, start, which in starts(task, restarts, seed, progress, less):
+    for name, start, which in starts(task, restarts, seed, progress):
         far = distance(task.left, move(start, task.right, task.spec), task.weighed)
         if not restarts:
             which = which & (least > near * task.size)
@@ -88,9 +75,7 @@ def best_start(
     task: Problem, restarts: int, seed: int, progress: Progress | None = None
 ) -> tuple[Element, Float[Tensor, " b"], dict[str, Float[Tensor, " b"]]]:
     """The best end of the descents of each pair, its squared distance, and the squared distance of every start."""
-    widest = max((task.spec.space[family.space].size for family in task.families), default=0)
-    less = 1.0 if widest >= LARGE else CLEARLY
-    nearest, ends, began = begin(task, task.rounding, restarts=restarts, seed=seed, less=less)
+    nearest, ends, began = begin(task, task.rounding, restarts=restarts, seed=seed)
     if not restarts or bool((torch.stack(list(began.values())).amin(0) <= EXACT * task.size).all()):
         ends = [nearest]
     best, far = descend(task, ends[0])
