@@ -55,7 +55,7 @@ def huge(spec: SymmetrySpec) -> Params:
 
 @usual_specs
 def test_huge_networks_are_read_and_changed_in_float64(spec):
-    for choice in EVERY_CHOICE:
+    for choice in EVERY_CHOICE[::2]:
         functional, operator = (build(m, spec, choice, rounds=2) for m in BOTH)
         assert functional(huge(spec)).isfinite().all()
         changes = operator.delta(huge(spec))

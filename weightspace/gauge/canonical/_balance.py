@@ -75,8 +75,10 @@ def _negative(power: int) -> float:
 
 def _target(tables: Tables, q: int) -> Float[Tensor, "b n"]:
     """What is taken from the gradient: logarithms of entries that nothing keeps from vanishing, about 1 a neuron."""
-    values = []
-    for table, loose in zip(tables.tables, off_the_way(tables), strict=True):
+    every, values = off_the_way(tables), []
+    if not any(bool(loose.any()) for loose in every):
+        return torch.zeros((tables.num, tables.size), dtype=torch.float64)
+    for table, loose in zip(tables.tables, every, strict=True):
         shape = table.value.shape[1:]
         values.append(loose.double() * (max(shape, default=1) / math.prod(shape)))
     return tables.with_values(values).pull(float) * (-q * tables.log_unit.unsqueeze(-1)).exp()

@@ -159,7 +159,7 @@ def units(params: Mapping[str, Tensor], beyond: int = HUGE) -> Float[Tensor, " b
     """For each of stacked networks 1, or where powers of the entries would overflow a power of 2 near the largest."""
     most = torch.stack(
         [
-            value.detach().cpu().double().abs().reshape(len(value), -1).amax(1)
+            torch.linalg.vector_norm(value.detach().cpu().double().reshape(len(value), -1), torch.inf, dim=1)
             for value in params.values()
             if value.numel()
         ]

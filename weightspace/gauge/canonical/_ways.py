@@ -19,7 +19,10 @@ def off_the_way(tables: Tables) -> list[Bool[Tensor, "b ..."]]:
         tables: Of magnitudes.
     """
     ends = [_ends(table) for table in tables.tables]
-    steps = [(table.value > 0) & plain for table, (_, _, plain) in zip(tables.tables, ends, strict=True)]
+    some = [table.value > 0 for table in tables.tables]
+    steps = [here & plain for here, (_, _, plain) in zip(some, ends, strict=True)]
+    # Of a table with a step in every entry only the neurons at its sides matter.
+    steps = [torch.ones((), dtype=torch.bool) if bool(step.all()) else step for step in steps]
     reached = []
     for side in (0, 1):
         known = torch.zeros((tables.num, tables.size + 1), dtype=torch.bool)
@@ -31,10 +34,10 @@ def off_the_way(tables: Tables) -> list[Bool[Tensor, "b ..."]]:
             if torch.equal(known, before):
                 break
         reached.append(known)
-    loose = []
-    for table, step, (start, stop, _) in zip(tables.tables, steps, ends, strict=True):
-        loose.append((table.value > 0) & ~(step & reached[0][:, start] & reached[1][:, stop]))
-    return loose
+    return [
+        here & ~(step & reached[0][:, start] & reached[1][:, stop])
+        for here, step, (start, stop, _) in zip(some, steps, ends, strict=True)
+    ]
 
 
 def _ends(table: Table) -> tuple[Int[Tensor, "..."], Int[Tensor, "..."], Bool[Tensor, "..."]]:
@@ -58,6 +61,6 @@ def _ends(table: Table) -> tuple[Int[Tensor, "..."], Int[Tensor, "..."], Bool[Te
 def _landed(hit: Bool[Tensor, "b ..."], end: Int[Tensor, "..."], size: int) -> Bool[Tensor, "b _n"]:
     """Neurons at which an entry of ``hit`` ends."""
     away = [dim + 1 for dim, length in enumerate(end.shape) if length == 1]
-    hit = hit.any(away, keepdim=True) if away else hit
+    hit = (hit.any(away, keepdim=True) if away else hit).expand(-1, *end.shape)
     found = torch.zeros((len(hit), size), dtype=torch.float32)
     return found.index_add_(1, end.flatten() % size, hit.flatten(1).float()) > 0

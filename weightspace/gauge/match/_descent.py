@@ -25,7 +25,7 @@ ENOUGH = 2e-3
 """Gain of a turn of all families, relative to the squared distance that is left, at which matching ends where scales
 are open: what order has left to gain is far less than what the scales gave."""
 
-SETTLED = 1e-6
+SETTLED = 1e-5
 """Gain of a sweep over all scales, relative to the squared norms, at which they have settled."""
 
 NEAR = 1e-3
