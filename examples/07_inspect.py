@@ -47,7 +47,7 @@ draw_spec(spec, out / "inspect.svg")
 print(f"picture: {out / 'inspect.svg'}")
 
 # %% [markdown]
-# The weights say what a canonical form has to leave open. Switch one neuron off and it is found.
+# The weights say what a canonical form has to leave open, and which neurons are dead. Switch one off and it is found.
 
 # %%
 params = {name: value.clone() for name, value in net.state_dict().items()}
@@ -55,7 +55,7 @@ print(f"as made: {ws.gauge.canonicalize(params, spec, scale='balanced')[2]}")
 params["2.two.weight"][:, 3] = 0
 report = ws.gauge.canonicalize(params, spec, scale="balanced")[2]
 print(f"nothing reads channel 3 of the second block: {report}")
-assert not report.unique
+assert int(report.dead["h5"].sum()) == 1
 
 # %% [markdown]
 # The same at the command line, for a function `make` in `my_nets.py`:
