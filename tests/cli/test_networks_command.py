@@ -90,6 +90,10 @@ def test_an_activation_stands_alone(folder: Path, capsys: pytest.CaptureFixture[
     words = ["align", "a.safetensors", "a.safetensors", "--activation", "relu", "--spec", "spec.txt", "--out", "b.pt"]
     assert main(words) == 2
     assert "--activation stands beside --spec" in capsys.readouterr().err
+    words = ["dedupe", ".", "--activation", "sine", "--out", "groups.csv"]
+    assert main(words) == 2
+    assert "unknown activation 'sine'. Choose one of: relu" in capsys.readouterr().err
+    assert not Path("groups.csv").exists()
     assert main(["inspect", "--activation", "relu"]) == 2
     assert "--activation needs a network file" in capsys.readouterr().err
     assert main(["inspect", "a.safetensors", "--activation", "relus"]) == 2

@@ -133,13 +133,21 @@ def architecture_of(args: argparse.Namespace, *, like: Path | None = None, on_un
     return Architecture(spec, module, example)
 
 
-def _chains(args: argparse.Namespace, like: Path | None) -> Architecture:
-    from ..gauge import derive
-    from ..run.chains import chains_in
+def check_activation(args: argparse.Namespace) -> None:
+    """Refuse an ``--activation`` that is none, or that does not stand alone, whichever the networks are."""
+    from ..zoo import activation_function
 
     beside = [word for word in ("model", "spec", "input") if getattr(args, word)]
     if beside:
         raise ConfigError(f"--activation stands beside --{beside[0]}, which says the architecture. Leave one of them.")
+    activation_function(args.activation)
+
+
+def _chains(args: argparse.Namespace, like: Path | None) -> Architecture:
+    from ..gauge import derive
+    from ..run.chains import chains_in
+
+    check_activation(args)
     if like is None:
         raise ConfigError("--activation needs a network file, whose shapes say the rest. Name one.")
     module, example = chains_in(like, args.activation)

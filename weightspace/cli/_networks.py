@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ._architecture import Architecture, architecture_of
+from ._architecture import Architecture, architecture_of, check_activation
 from ._console import say
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def by_architecture(
     files = find_networks(args.networks, recursive=args.recursive)
     if args.activation is None:
         return [(architecture_of(args), files)]
+    check_activation(args)
     known: dict[object, Architecture] = {}
     groups: dict[object, list[Path]] = {}
 
