@@ -12,7 +12,7 @@ from ._element import Element, compose, identity
 from .canonical._sums import Sums
 from .canonical._table import Tables, tables
 
-STEPS, CG_STEPS = 3, 200
+STEPS, CG_STEPS = 8, 200
 
 REST = 1e-6
 """What a step leaves of the error, in its norm."""
