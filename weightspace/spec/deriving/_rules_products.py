@@ -62,6 +62,7 @@ def grouped(walk: Walk, call: Call) -> Result:
 
 @rule("einsum")
 def einsum(walk: Walk, call: Call) -> Result:
+    """The contraction that the equation says; none with an ellipsis or a diagonal."""
     equation, nodes = call.args["equation"].replace(" ", ""), call.args["tensors"]
     if "." in equation:
         raise Refused("einsum with an ellipsis is not read; name the axes")
@@ -81,6 +82,7 @@ def einsum(walk: Walk, call: Call) -> Result:
 
 @rule("bilinear")
 def bilinear(walk: Walk, call: Call) -> Result:
+    """A product of two inputs and a weight with an axis for each, and its bias."""
     one, two, weight = (walk.value(call.args[key]) for key in ("input1", "input2", "weight"))
     made(walk, weight, 0)
     lead = "ABCDEFG"[: len(one.shape) - 1]
@@ -91,6 +93,7 @@ def bilinear(walk: Walk, call: Call) -> Result:
 
 @rule("scaled_dot_product_attention")
 def attention(walk: Walk, call: Call) -> Result:
+    """Values weighted by what queries and keys say; heads of keys and values repeated where they are grouped."""
     query, key, value = (walk.value(call.args[name]) for name in ("query", "key", "value"))
     if call.args.get("enable_gqa"):
         heads = query.shape[-3] // key.shape[-3]
