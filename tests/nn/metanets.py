@@ -11,8 +11,8 @@ from torch import Tensor
 from weightspace.gauge import Element, act, inverse, sample
 from weightspace.nn import EquivariantOperator, InvariantFunctional
 from weightspace.nn._invariant import SignInvariant
-from weightspace.nn._models import PositiveMethod
-from weightspace.nn._rounds import Direction
+from weightspace.nn.scale._models import PositiveMethod
+from weightspace.nn.scale._rounds import Direction
 from weightspace.spec import ScaleName, SymmetrySpec, parse
 from weightspace.testing import random_params
 

@@ -12,6 +12,7 @@ from ...gauge import NeuronGauge, change_from_normal_form, normal_form
 from ...spec import ScaleName, SymmetrySpec
 from .._checks import check_sizes, check_stack
 from .._economy import Recomputable
+from .._interfaces import AbstractFunctional, AbstractOperator
 from ._chain import Chain, chain
 from ._cone import Needed, cone
 from ._permutation import PlainRound
@@ -64,7 +65,7 @@ class PublishedBackbone(Recomputable):
 
 
 @final
-class PublishedFunctional(nn.Module):
+class PublishedFunctional(AbstractFunctional):
     """A published configuration that gives a vector per network, the same for every network of an orbit.
 
     Called with stacked parameters (``dict`` of name to ``[b, *shape]``), returns ``[b, out]``. Networks with
@@ -111,7 +112,7 @@ class PublishedFunctional(nn.Module):
 
 
 @final
-class PublishedOperator(nn.Module):
+class PublishedOperator(AbstractOperator):
     """A published configuration that gives new parameters for every network; they move with the gauge.
 
     Called with stacked parameters (``dict`` of name to ``[b, *shape]``), returns the same. Published operators are for
@@ -140,9 +141,6 @@ class PublishedOperator(nn.Module):
         biases, kernels = self.steps(self.backbone(read, self.group))
         change = self.backbone.chain.write(biases, kernels, read)
         return change if gauge is None else change_from_normal_form(change, read, gauge, self.spec)
-
-    def forward(self, params: Mapping[str, Tensor]) -> Params:
-        return {name: params[name] + change for name, change in self.delta(params).items()}
 
 
 def group_of(preset: Preset, spec: SymmetrySpec) -> ScaleName:

@@ -9,7 +9,7 @@ from typing import Literal, final, get_args
 from ..._errors import ConfigError
 from .._checks import check_choice
 from .._invariant import SignInvariant
-from .._rounds import Direction
+from ..scale._rounds import Direction
 
 Group = Literal["sign", "positive", "hetero", "permutation"]
 """Scale group of all hidden neurons; ``hetero``: sign or positive, network by network; ``permutation``: none."""

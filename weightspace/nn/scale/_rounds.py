@@ -14,11 +14,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..gauge import reciprocal_or_zero
-from ..spec import ScaleName, SymmetrySpec, layout
-from ._equivariant import ReScaleEq, vertex_map
-from ._invariant import SignInvariant, invariant, kind
-from ._norm import GaugeNorm
+from ...gauge import reciprocal_or_zero
+from ...spec import ScaleName, SymmetrySpec, layout
+from .._equivariant import ReScaleEq, vertex_map
+from .._invariant import SignInvariant, invariant, kind
+from .._norm import GaugeNorm
 from ._state import State
 
 Direction = Literal["forward", "bidirectional"]

@@ -7,12 +7,13 @@ from typing import Literal, final
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .._types import Params
-from ..gauge import NeuronGauge, change_from_normal_form, has_positive_scales, normal_form
-from ..spec import NeuronSpace, ScaleName, SymmetrySpec, layout
-from ._checks import check_choice, check_dtype, check_sizes
-from ._economy import Recomputable
-from ._invariant import SignInvariant
+from ..._types import Params
+from ...gauge import NeuronGauge, change_from_normal_form, has_positive_scales, normal_form
+from ...spec import NeuronSpace, ScaleName, SymmetrySpec, layout
+from .._checks import check_choice, check_dtype, check_sizes
+from .._economy import Recomputable
+from .._interfaces import AbstractFunctional, AbstractOperator
+from .._invariant import SignInvariant
 from ._readout import EquivariantReadout, InvariantReadout
 from ._rounds import Direction, Round
 from ._state import Embed, State
@@ -69,7 +70,7 @@ class Backbone(Recomputable):
 
 
 @final
-class InvariantFunctional(nn.Module):
+class InvariantFunctional(AbstractFunctional):
     """A vector per network, the same for every network of an orbit.
 
     Called with stacked parameters (``dict`` of name to ``[b, *shape]``), returns ``[b, out]``.
@@ -118,7 +119,7 @@ class InvariantFunctional(nn.Module):
 
 
 @final
-class EquivariantOperator(nn.Module):
+class EquivariantOperator(AbstractOperator):
     """New parameters for every network: old ones plus learned changes that move with the gauge.
 
     Called with stacked parameters (``dict`` of name to ``[b, *shape]``), returns the same.
@@ -163,9 +164,6 @@ class EquivariantOperator(nn.Module):
         rest = {name: params[name] for name in layout(self.spec).rest}
         change = self.readout(state, rest)
         return change if gauge is None else change_from_normal_form(change, read, gauge, self.spec)
-
-    def forward(self, params: Mapping[str, Tensor]) -> Params:
-        return {name: params[name] + change for name, change in self.delta(params).items()}
 
 
 def without_positive_scales(spec: SymmetrySpec) -> SymmetrySpec:

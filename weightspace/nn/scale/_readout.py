@@ -6,12 +6,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .._types import Params
-from ..spec import SymmetrySpec, layout
-from ..view import DenseView
-from ._equivariant import Mlp, ScaleInv
-from ._invariant import SignInvariant, invariant, kind
-from ._norm import GaugeNorm
+from ..._types import Params
+from ...spec import SymmetrySpec, layout
+from ...view import DenseView
+from .._equivariant import Mlp, ScaleInv
+from .._invariant import SignInvariant, invariant, kind
+from .._norm import GaugeNorm
 from ._state import State, key
 
 

@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..gauge import neuron_gauge, normal_form, safe_norm
-from ..spec import SymmetrySpec, layout
-from ..view import view
-from ._invariant import kind
+from ...gauge import neuron_gauge, normal_form, safe_norm
+from ...spec import SymmetrySpec, layout
+from ...view import view
+from .._invariant import kind
 
 
 @final

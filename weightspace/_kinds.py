@@ -1,0 +1,91 @@
+"""Configurations that come in kinds: the kind names the module in which its class stands.
+
+Whoever adds a kind adds a module; no list has to be told. A kind of somebody else's package is written
+``package.module:Class``.
+"""
+
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Self, TypeVar
+
+from pydantic import BeforeValidator, SerializeAsAny
+
+from ._errors import ConfigError
+from ._frozen import Frozen
+
+
+class Kinded(Frozen):
+    """A configuration with a ``kind``.
+
+    Attributes:
+        kinds: Package whose public modules are the kinds.
+        noun: What one of them is called in messages.
+        kind: Name of the module of the class, or ``package.module:Class``.
+    """
+
+    kinds: ClassVar[str]
+    noun: ClassVar[str]
+    kind: Any
+
+    @classmethod
+    def names(cls) -> list[str]:
+        """Kinds that ship with the library."""
+        package = importlib.import_module(cls.kinds)
+        found = (module.name for module in pkgutil.iter_modules(package.__path__) if not module.name.startswith("_"))
+        return sorted(name for name in found if cls._in(f"{cls.kinds}.{name}") is not None)
+
+    @classmethod
+    def of(cls, kind: str) -> type[Self]:
+        """The class of a kind.
+
+        Raises:
+            ConfigError: with the closest kind if there is none of that name.
+        """
+        where, _, name = kind.partition(":")
+        try:
+            found = getattr(importlib.import_module(where), name, None) if name else cls._in(f"{cls.kinds}.{kind}")
+        except ImportError as error:
+            if name:
+                raise ConfigError(
+                    f"the {cls.noun} {kind!r} cannot be imported ({error}). Run the command where Python finds "
+                    f"the module {where!r}: put its folder into PYTHONPATH."
+                ) from error
+            found = None
+        base: type[Self] = cls
+        if isinstance(found, type) and issubclass(found, base):
+            return found
+        close = difflib.get_close_matches(kind, cls.names(), n=1)
+        hint = f"Did you mean {close[0]!r}? " if close else ""
+        raise ConfigError(
+            f"unknown {cls.noun} {kind!r}. {hint}Choose one of {', '.join(cls.names())}, or write package.module:Class."
+        )
+
+    @classmethod
+    def _in(cls, module: str) -> type[Self] | None:
+        """The class of this kind in a module of the library."""
+        names = vars(importlib.import_module(module)).values()
+        own = (value for value in names if isinstance(value, type) and issubclass(value, cls))
+        return next((value for value in own if value.model_fields["kind"].default == module.rpartition(".")[2]), None)
+
+    @classmethod
+    def read(cls, value: Any) -> Any:
+        """The configuration written as plain data, by its ``kind``; a configuration stays as it is.
+
+        Raises:
+            ConfigError: for an unknown kind, or data without one.
+        """
+        if not isinstance(value, Mapping):
+            return value
+        if not isinstance(value.get("kind"), str):
+            raise ConfigError(f"a {cls.noun} needs its kind. Write kind: {' or '.join(cls.names())}.")
+        return cls.of(value["kind"]).model_validate(value)
+
+
+T = TypeVar("T", bound=Kinded)
+
+
+def any_kind(base: type[T]) -> Any:
+    """The type of a field that holds a configuration of any kind."""
+    return Annotated[SerializeAsAny[base], BeforeValidator(base.read)]

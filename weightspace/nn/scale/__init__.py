@@ -1,0 +1,6 @@
+"""States on neurons and weights, after arXiv:2406.10685, with what keeps them alive and exact."""
+
+from ._family import ScaleFamily as ScaleFamily
+from ._models import EquivariantOperator as EquivariantOperator
+from ._models import InvariantFunctional as InvariantFunctional
+from ._models import without_positive_scales as without_positive_scales

@@ -1,0 +1,59 @@
+"""Configuration of the scale family."""
+
+from typing import Any, Literal, TypeVar, final
+
+from pydantic import Field
+
+from ...spec import SymmetrySpec
+from .._economy import checkpointed
+from .._interfaces import AbstractFamily, Architecture
+from .._symmetry import Symmetry, without_scales
+from ._models import EquivariantOperator, InvariantFunctional
+
+M = TypeVar("M", InvariantFunctional, EquivariantOperator)
+
+
+@final
+class ScaleFamily(AbstractFamily):
+    """States on neurons and on weights, after arXiv:2406.10685."""
+
+    kind: Literal["scale"] = "scale"
+    width: int = Field(default=32, ge=1, le=8192, description="Feature channels per neuron and per weight.")
+    rounds: int = Field(default=4, ge=1, le=256, description="Rounds of message passing.")
+    direction: Literal["forward", "bidirectional"] = Field(
+        default="bidirectional", description="Direction of messages."
+    )
+    sign: Literal["absolute", "symmetrized"] = Field(default="absolute", description="Invariant for sign groups.")
+    positive: Literal["normal_form", "blocks"] = Field(
+        default="normal_form", description="How positive scales are handled."
+    )
+    recompute: bool = Field(
+        default=False, description="Train with less memory: rounds are computed again in the backward pass, not kept."
+    )
+    symmetry: Symmetry = Field(
+        default="full", description="full, permutations alone, or broken: the same parts without scales divided out."
+    )
+
+    def functional(self, architecture: Architecture, out: int) -> InvariantFunctional:
+        """See :class:`InvariantFunctional`."""
+        return self._done(InvariantFunctional(self._read(architecture), out=out, **self._options()))
+
+    def operator(self, architecture: Architecture) -> EquivariantOperator:
+        """See :class:`EquivariantOperator`."""
+        return self._done(EquivariantOperator(self._read(architecture), **self._options()))
+
+    def twins(self) -> dict[str, AbstractFamily]:
+        """The symmetry-broken twin of arXiv:2510.08300."""
+        return {"broken": self.model_copy(update={"symmetry": "broken"})} if self.symmetry == "full" else {}
+
+    def _read(self, architecture: Architecture) -> SymmetrySpec:
+        return without_scales(architecture.spec) if self.symmetry == "permutations" else architecture.spec
+
+    def _options(self) -> dict[str, Any]:
+        options = self.model_dump(include={"width", "rounds", "direction", "sign", "positive"})
+        return options | {"symmetry_broken": self.symmetry == "broken"}
+
+    def _done(self, model: M) -> M:
+        if self.recompute:
+            checkpointed(model)
+        return model
