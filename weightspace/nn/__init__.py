@@ -13,6 +13,9 @@ from ._invariant import Absolute as Absolute
 from ._invariant import Symmetrized as Symmetrized
 from ._invariant import UnitNorm as UnitNorm
 from ._norm import GaugeNorm as GaugeNorm
+from .matrix import MatrixFamily as MatrixFamily
+from .matrix import MatrixFunctional as MatrixFunctional
+from .matrix import MatrixOperator as MatrixOperator
 from .published import PRESETS as PRESETS
 from .published import Preset as Preset
 from .published import paper as paper

@@ -2,3 +2,6 @@
 
 from ._dense import DenseView as DenseView
 from ._dense import view as view
+from ._blocks import Block as Block
+from ._matrices import MatrixView as MatrixView
+from ._pieces import Field as Field

@@ -1,0 +1,53 @@
+"""States of round 0: learned vectors of units and layers, and the numbers of a neuron (bias, gain, statistics)."""
+
+from typing import final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ..._types import Params
+from ...view import Field
+from .._equivariant import Mlp
+from ._nodes import Nodes
+from ._reading import Reader, Reading
+
+
+@final
+class Start(nn.Module):
+    """States of all rows, and the context: what the whole network says, alike for all neurons.
+
+    Where nothing flips signs a state is the sum of a learned vector (one for every unit with a name, else one for the
+    layer), a map of the neuron's numbers, and the context; elsewhere the map times the vector.
+
+    Args:
+        nodes: Fields of the networks.
+        reader: What is read of them.
+        width: Channels.
+        extra: Further features of every neuron, by field.
+    """
+
+    def __init__(self, nodes: Nodes, reader: Reader, width: int, extra: dict[Field, int]) -> None:
+        super().__init__()
+        self.nodes = nodes
+        num = [reader.num_features.get(field, 0) + extra.get(field, 0) for field in nodes.fields]
+        self.maps = nn.ModuleDict({str(k): nn.Linear(size, width, bias=False) for k, size in enumerate(num) if size})
+        self.units = nn.Parameter(torch.randn(nodes.num_units, width))
+        self.context = nn.Sequential(nn.LayerNorm(width), nn.SiLU())
+        self.numbers = Mlp(reader.num_context, width, width)
+        self.inner = nn.Linear(width, width)
+
+    def forward(self, reading: Reading, extra: Params) -> tuple[Float[Tensor, "b n c"], Float[Tensor, "b c"]]:
+        """States and context; ``extra`` holds further features by number of field."""
+        num = len(reading.context)
+        context = self.context(self.numbers(reading.context))
+        parts = []
+        for number, field in enumerate(self.nodes.fields):
+            own = [part for part in (reading.features.get(field), extra.get(str(number))) if part is not None]
+            if own:
+                parts.append(self.maps[str(number)](own[0] if len(own) == 1 else torch.cat(own, -1)))
+            else:
+                parts.append(self.units.new_zeros(num, self.nodes.rows[field][1], self.units.shape[1]))
+        x, units = torch.cat(parts, 1), self.units[self.nodes.unit_of]
+        plain = x + units + self.inner(context).unsqueeze(1)
+        return (torch.where(self.nodes.signed, x * units, plain) if self.nodes.any_signed else plain), context
