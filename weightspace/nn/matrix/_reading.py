@@ -74,7 +74,7 @@ class Reader(nn.Module):
             number = numbers[k]
             size = number.abs().log1p()
             numbers[k] = size if blocks[place].odd and not self.broken else size * number.sign()
-        logs = (unit + 1e-12).log().clamp(-12.0, 12.0) / 3
+        logs = (unit + 1e-3).log().clamp_max(12.0)
         inverse = reciprocal_or_zero(unit)
         values = [value * one.view(-1, *[1] * (value.dim() - 1)) for value, one in zip(values, inverse.unbind(1))]  # noqa: B905
         flat = {place: value.flatten(3).flatten(0, 1) for place, value in enumerate(values) if value.dim() == 5}

@@ -32,15 +32,16 @@ class Start(nn.Module):
         self.nodes = nodes
         num = [reader.num_features.get(field, 0) + extra.get(field, 0) for field in nodes.fields]
         self.maps = nn.ModuleDict({str(k): nn.Linear(size, width, bias=False) for k, size in enumerate(num) if size})
+        for one in self.maps.values():
+            nn.init.normal_(one.weight, std=one.in_features**-0.5)  # pyright: ignore[reportArgumentType]
         self.units = nn.Parameter(torch.randn(nodes.num_units, width))
-        self.context = nn.Sequential(nn.LayerNorm(width), nn.SiLU())
         self.numbers = Mlp(reader.num_context, width, width)
         self.inner = nn.Linear(width, width)
 
     def forward(self, reading: Reading, extra: Params) -> tuple[Float[Tensor, "b n c"], Float[Tensor, "b c"]]:
         """States and context; ``extra`` holds further features by number of field."""
         num = len(reading.context)
-        context = self.context(self.numbers(reading.context))
+        context = nn.functional.silu(self.numbers(reading.context))
         parts = []
         for number, field in enumerate(self.nodes.fields):
             own = [part for part in (reading.features.get(field), extra.get(str(number))) if part is not None]
@@ -49,5 +50,5 @@ class Start(nn.Module):
             else:
                 parts.append(self.units.new_zeros(num, self.nodes.rows[field][1], self.units.shape[1]))
         x, units = torch.cat(parts, 1), self.units[self.nodes.unit_of]
-        plain = x + units + self.inner(context).unsqueeze(1)
+        plain = x + 0.5 * units + self.inner(context).unsqueeze(1)
         return (torch.where(self.nodes.signed, x * units, plain) if self.nodes.any_signed else plain), context
