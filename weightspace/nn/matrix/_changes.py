@@ -10,9 +10,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ...view import Block, MatrixView
+from ...view import Block, Field, MatrixView
 from ._nodes import Nodes
 from ._reading import MOST_NUMBERS, Reading
+
+Rows = dict[Field, Tensor]
+"""States of every field."""
 
 
 @final
@@ -51,7 +54,9 @@ class Changes(nn.Module):
         even = self.nodes.even(x, self.broken)
         # A block that is 0 has no unit; it moves in a hundredth of those of the others.
         unit = (reading.unit + 0.01 * reading.unit.median(1, keepdim=True).values) * self.steps
-        odd, gates = self.odd(x).chunk(2, -1), self.gates(even).chunk(2, -1)
+        odd = [self.nodes.split(one) for one in self.odd(x).chunk(2, -1)]
+        gates = [self.nodes.split(one) for one in self.gates(even).chunk(2, -1)]
+        rows, even_rows = self.nodes.split(x), self.nodes.split(even)
         whole = nn.functional.silu(self.whole(torch.cat([context, even.mean(1)], -1)))
         changes = []
         for place, block in enumerate(self.view.blocks):
@@ -60,10 +65,10 @@ class Changes(nn.Module):
                 changes.append(torch.zeros_like(value))
                 continue
             if block.offset:
-                change = self._size(place, block, value, even, whole, reading.unit[:, place])
+                change = self._size(place, block, value, even_rows, whole, reading.unit[:, place])
             else:
                 step = unit[:, place].reshape(-1, *[1] * (value.dim() - 1))
-                change = step * self._change(place, block, value, odd, gates, x, even, whole)
+                change = step * self._change(place, block, value, odd, gates, rows, even_rows, whole)
             changes.append(change)
         return changes
 
@@ -72,10 +77,10 @@ class Changes(nn.Module):
         place: int,
         block: Block,
         value: Tensor,
-        odd: tuple[Tensor, ...],
-        gates: tuple[Tensor, ...],
-        x: Tensor,
-        even: Tensor,
+        odd: list[Rows],
+        gates: list[Rows],
+        x: Rows,
+        even: Rows,
         whole: Tensor,
     ) -> Tensor:
         """In units of the block: what is new, and the entry times its gain."""
@@ -85,17 +90,17 @@ class Changes(nn.Module):
             return new + value * self._outer(place, block, gates, taps[:, 1])
         if place in self.nodes.homes:
             home = self.nodes.homes[place]
-            new = self.heads[str(place)](self.nodes.slice(x, home))
-            return new + value * self.gains[str(place)](self.nodes.slice(even, home))
+            new = self.heads[str(place)](x[home])
+            return new + value * self.gains[str(place)](even[home])
         if str(place) not in self.gains:
             return value * whole.mean(-1).unsqueeze(-1)
         new = self.plain[str(place)](whole)
         gained = value * self.gains[str(place)](whole)
         return gained if block.odd and not self.broken else new + gained
 
-    def _outer(self, place: int, block: Block, x: tuple[Tensor, ...], taps: Tensor) -> Tensor:
+    def _outer(self, place: int, block: Block, x: list[Rows], taps: Tensor) -> Tensor:
         """Products of states at the ends, summed over channels: one number for every entry of the block."""
-        states = [self.nodes.slice(x[min(end, 1)], field) for end, field in enumerate(self.ends[place])]
+        states = [x[min(end, 1)][field] for end, field in enumerate(self.ends[place])]
         taps = taps / self.width**0.5
         if len(states) > 2:
             letters = "ijklmn"[: len(states)]
@@ -108,9 +113,9 @@ class Changes(nn.Module):
             target, source = (one.unflatten(1, (groups, -1)).flatten(0, 1) for one in (target, source))
         return torch.bmm(target, source.mT).reshape(-1, *block.shape())
 
-    def _size(self, place: int, block: Block, value: Tensor, even: Tensor, whole: Tensor, unit: Tensor) -> Tensor:
+    def _size(self, place: int, block: Block, value: Tensor, even: Rows, whole: Tensor, unit: Tensor) -> Tensor:
         """Entries with an offset (variances) change by a factor between 1/2 and 3/2, and stay above it."""
-        seen = self.nodes.slice(even, self.nodes.homes[place]) if block.ends else whole
+        seen = even[self.nodes.homes[place]] if block.ends else whole
         factor = 0.5 * torch.tanh(2 * self.steps[place] * self.gains[str(place)](seen))
         return value * unit.reshape(-1, *[1] * (value.dim() - 1)) * factor
 

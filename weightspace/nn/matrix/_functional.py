@@ -46,5 +46,6 @@ class Pool(nn.Module):
         # The second map is linear: it may follow the mean, on a few rows.
         # Means differ less between networks than single units do; without the factor the named units drown them.
         pooled = 4 * self.second(self.mean @ hidden).flatten(1)
-        named = [self.nodes.slice(x, field).flatten(1) for field in self.outputs]
+        rows = self.nodes.split(x)
+        named = [rows[field].flatten(1) for field in self.outputs]
         return self.head(torch.cat([context, pooled, *named], -1))

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ...view import Field, MatrixView
-from ._nodes import Arc, Nodes, fan
+from ._nodes import Arc, Link, Nodes, fan
 from ._reading import Reading
 
 Direction = Literal["forward", "bidirectional"]
@@ -42,7 +42,8 @@ class Messages(nn.Module):
         self.links = [link for link in nodes.links if link.even is even]
         self.view, self.nodes, self.width, self.even = view, nodes, width, even
         self.ways = 2 if direction == "bidirectional" else 1
-        self.map = nn.Linear(width_in or width, self.ways * width, bias=False)
+        # The receiver maps channels anyhow, and weights do not mix them: only magnitudes are mapped before they travel.
+        self.map = nn.Linear(width_in or width, self.ways * width, bias=False) if even else None
         self.gains = nn.Parameter(1 + 0.3 * torch.randn(len(nodes.fields), self.ways * width))
         # Taps are told apart by learned vectors; where there is one, its gain is that of the field.
         self.taps = nn.ParameterDict(
@@ -52,30 +53,30 @@ class Messages(nn.Module):
                 if view.blocks[arc.block].taps > 1
             }
         )
-        self.register_buffer("scale", self._scale(), persistent=False)
-
-    scale: Tensor
+        self.scale = self._scales()
 
     def forward(self, x: Float[Tensor, "b n c"], reading: Reading) -> Float[Tensor, "b n w"]:
         """The messages, those ahead before those back."""
-        sent = self.map(x)
-        sent = (nn.functional.silu(sent) if self.even else sent) * self.gains[self.nodes.field_of[: x.shape[1]]]
-        ways = sent.split(self.width, -1)
+        gains = self.gains[self.nodes.field_of[: x.shape[1]]].split(self.width, -1)
+        sent = [x] * self.ways if self.map is None else nn.functional.silu(self.map(x)).split(self.width, -1)
+        ways = [self.nodes.split(one * gain) for one, gain in zip(sent, gains, strict=True)]
         arrived: list[dict[Field, list[Tensor]]] = [{} for _ in ways]
         matrices = reading.squares if self.even else reading.flat
         for arc in self.arcs:
             self._along(arc, ways, matrices, reading, arrived)
         for link in self.links:
-            table = self.nodes.table(link)
-            child, parent = self.nodes.slice(ways[-1], link.child), self.nodes.slice(ways[0], link.parent)
-            arrived[0].setdefault(link.child, []).append(parent[:, table])
-            num = self.nodes.rows[link.parent][1]
-            total = child.new_zeros(len(child), num, self.width).index_add(1, table, child)
-            arrived[-1].setdefault(link.parent, []).append(total * (num / len(table)))
-        fields = [field for field in self.nodes.fields if self.nodes.rows[field][0] < x.shape[1]]
-        joined = [torch.cat([self._sum(x, way, field) for field in fields], 1) for way in arrived]
-        scaled = [one * self.scale[: x.shape[1], k, None] for k, one in enumerate(joined)]
-        return torch.cat(scaled, -1) if self.ways > 1 else scaled[0]
+            self._across(link, ways, arrived)
+        rows = [torch.cat([self._sum(x, way, field) for field in ways[0]], 1) for way in arrived]
+        return torch.cat(rows, -1) if self.ways > 1 else rows[0]
+
+    def _across(self, link: Link, ways: list[dict[Field, Tensor]], arrived: list[dict[Field, list[Tensor]]]) -> None:
+        """A neuron tells those that belong to it, and hears their mean."""
+        table, num = self.nodes.table(link), self.nodes.rows[link.parent][1]
+        child, parent = ways[-1][link.child], ways[0][link.parent]
+        arrived[0].setdefault(link.child, []).append(parent[:, table] * self.scale[link.child][0])
+        total = child.new_zeros(len(child), num, self.width).index_add(1, table, child)
+        mean = total * (num / len(table) * self.scale[link.parent][-1])
+        arrived[-1].setdefault(link.parent, []).append(mean)
 
     def _sum(self, x: Tensor, way: dict[Field, list[Tensor]], field: Field) -> Tensor:
         found = way.get(field, [])
@@ -92,7 +93,7 @@ class Messages(nn.Module):
     def _along(
         self,
         arc: Arc,
-        ways: tuple[Tensor, ...],
+        ways: list[dict[Field, Tensor]],
         matrices: dict[int, Tensor],
         reading: Reading,
         arrived: list[dict[Field, list[Tensor]]],
@@ -105,16 +106,16 @@ class Messages(nn.Module):
             for end, field in enumerate(ends):
                 way = min(end, 1)
                 if way < self.ways:
-                    got = self._of_many(value, end, [self.nodes.slice(ways[way], f) for f in ends], taps, way)
-                    arrived[way].setdefault(field, []).append(got)
+                    got = self._of_many(value, end, [ways[way][f] for f in ends], taps, way)
+                    arrived[way].setdefault(field, []).append(got * self.scale[field][way])
             return
         matrix = matrices[arc.block]
         target, source = ends
-        got = ahead(matrix, self.nodes.slice(ways[0], source), block.groups, None if taps is None else taps[:, 0])
-        arrived[0].setdefault(target, []).append(got)
+        tap, scale = None if taps is None else taps[:, 0], self.scale[target][0]
+        arrived[0].setdefault(target, []).append(ahead(matrix, ways[0][source], block.groups, tap, scale))
         if self.ways > 1:
-            got = back(matrix, self.nodes.slice(ways[1], target), block.groups, None if taps is None else taps[:, 1])
-            arrived[1].setdefault(source, []).append(got)
+            tap, scale = None if taps is None else taps[:, 1], self.scale[source][1]
+            arrived[1].setdefault(source, []).append(back(matrix, ways[1][target], block.groups, tap, scale))
 
     def _of_many(self, value: Tensor, end: int, x: list[Tensor], taps: Tensor | None, way: int) -> Tensor:
         """The sum over all axes but one of a block with more than two: the product of the states at the others."""
@@ -126,35 +127,36 @@ class Messages(nn.Module):
             return torch.einsum(rule, value.squeeze(-1), *others)
         return torch.einsum(f"b{letters}t,{','.join(terms)},tz->b{letters[end]}z", value, *others, taps[:, way])
 
-    def _scale(self) -> Tensor:
-        fans = torch.zeros(len(self.nodes.fields), self.ways)
-        place = {field: number for number, field in enumerate(self.nodes.fields)}
+    def _scales(self) -> dict[Field, list[float]]:
+        """By field and way: one over the (root of the) number of entries that are summed there."""
+        fans = {field: [0] * self.ways for field in self.nodes.fields}
         for arc in self.arcs:
             for end, field in enumerate(self._ends(arc)):
                 if min(end, 1) < self.ways:
-                    fans[place[field], min(end, 1)] += fan(self.view.blocks[arc.block], end)
+                    fans[field][min(end, 1)] += fan(self.view.blocks[arc.block], end)
         for link in self.links:
-            fans[place[link.child], 0] += 1
-            fans[place[link.parent], self.ways - 1] += 1
-        return fans.clamp_min(1.0).pow(-1.0 if self.even else -0.5)[self.nodes.field_of.cpu()]
+            fans[link.child][0] += 1
+            fans[link.parent][-1] += 1
+        power = -1.0 if self.even else -0.5
+        return {field: [max(1, num) ** power for num in found] for field, found in fans.items()}
 
 
 def ahead(
-    matrix: Float[Tensor, "g m k"], x: Float[Tensor, "b n c"], groups: int, taps: Tensor | None
+    matrix: Float[Tensor, "g m k"], x: Float[Tensor, "b n c"], groups: int, taps: Tensor | None, scale: float
 ) -> Float[Tensor, "b v c"]:
-    """``sum_t E_t (x * a_t)``: what weights ``[b * groups, m, n * taps]`` tell their targets."""
+    """``scale * sum_t E_t (x * a_t)``: what weights ``[b * groups, m, n * taps]`` tell their targets."""
     if taps is not None:
         x = (x.unsqueeze(2) * taps).flatten(1, 2)
     x = x.unflatten(1, (groups, -1)).flatten(0, 1) if groups > 1 else x
-    got = torch.bmm(matrix, x)
+    got = torch.baddbmm(x.new_zeros(()), matrix, x, beta=0, alpha=scale)
     return got.unflatten(0, (-1, groups)).flatten(1, 2) if groups > 1 else got
 
 
 def back(
-    matrix: Float[Tensor, "g m k"], x: Float[Tensor, "b v c"], groups: int, taps: Tensor | None
+    matrix: Float[Tensor, "g m k"], x: Float[Tensor, "b v c"], groups: int, taps: Tensor | None, scale: float
 ) -> Float[Tensor, "b n c"]:
-    """``sum_t E_t^T x * a_t``: what they tell their sources."""
+    """``scale * sum_t E_t^T x * a_t``: what they tell their sources."""
     x = x.unflatten(1, (groups, -1)).flatten(0, 1) if groups > 1 else x
-    got = torch.bmm(matrix.mT, x)
+    got = torch.baddbmm(x.new_zeros(()), matrix.mT, x, beta=0, alpha=scale)
     got = got.unflatten(0, (-1, groups)).flatten(1, 2) if groups > 1 else got
     return got if taps is None else torch.einsum("bntc,tc->bnc", got.unflatten(1, (-1, len(taps))), taps)

@@ -56,6 +56,8 @@ class Nodes(nn.Module):
     """
 
     signed: Tensor
+    unsigned: Tensor
+    slope: Tensor
     field_of: Tensor
     unit_of: Tensor
     hub_of: Tensor
@@ -91,15 +93,19 @@ class Nodes(nn.Module):
         self._number()
         self.links = [link for root in roots for link in self._links(root)]
 
-    def slice(self, x: Float[Tensor, "b _n _c"], field: Field) -> Float[Tensor, "b _m _c"]:
-        """The rows of a field."""
-        return x.narrow(1, *self.rows[field])
+    def split(self, x: Float[Tensor, "b _n _c"]) -> dict[Field, Tensor]:
+        """The rows of every field (of hubs alone, if there are no others)."""
+        # One split, whose gradient is one tensor: that of a slice for each field would be as many of full size.
+        some = [field for field in self.fields if self.rows[field][0] < x.shape[1]]
+        return dict(zip(some, x.split([self.rows[field][1] for field in some], 1), strict=True))
 
     def even(self, x: Float[Tensor, "b n c"], broken: bool = False) -> Float[Tensor, "b n c"]:
         """States without their signs: magnitudes where a sign acts."""
         if broken or not self.any_signed:
             return x
-        return torch.where(self.signed, x.abs(), x)
+        slope = self.slope[: x.shape[1]]
+        # max(x, 0) + slope * min(x, 0) with a slope of -1 where a sign acts and 1 elsewhere: one pass, and one back.
+        return nn.functional.prelu(x, slope.to(x.dtype))
 
     def table(self, link: Link) -> Tensor:
         """For every neuron of the child its parent."""
@@ -135,6 +141,8 @@ class Nodes(nn.Module):
         self.register_buffer("field_of", torch.cat(kinds), persistent=False)
         self.register_buffer("unit_of", torch.cat(units), persistent=False)
         self.register_buffer("signed", torch.cat(signed).unsqueeze(-1), persistent=False)
+        self.register_buffer("slope", 1.0 - 2.0 * self.signed[:, 0].float(), persistent=False)
+        self.register_buffer("unsigned", 1.0 - self.signed.float(), persistent=False)
         empty = torch.zeros(0, dtype=torch.long)
         self.register_buffer("hub_of", torch.cat(hubs) if hubs else empty, persistent=False)
 

@@ -21,16 +21,17 @@ class SoftNorm(nn.Module):
         self.gain = nn.Parameter(torch.ones(width))
 
     def forward(self, x: Float[Tensor, "*b c"]) -> Float[Tensor, "*b c"]:
-        return x * (x.square().mean(-1, keepdim=True) + 0.1).rsqrt() * self.gain
+        return nn.functional.rms_norm(x, self.gain.shape, self.gain, 0.1)
 
 
 @final
 class Round(nn.Module):
-    """``norm(x + (Lin y) * (1 + gate) + plain)`` with ``y = [x, messages]``.
+    """``norm(x + (Lin y) * gate + plain)`` with ``y = [x, messages]``.
 
-    Gate and plain part come from one MLP of ``|y|``, the even messages, the context and a learned vector of the layer.
-    Where a sign acts the plain part is left out, where none acts ``y`` stands for ``|y|``. One matrix serves all
-    layers, in few large products: not the weights but these maps are the cost of a round.
+    Gate (near 1 at first) and plain part come from one MLP of ``|Lin y|``, which tells relative signs of channels, the
+    even messages, the context and a learned vector of the layer. Where a sign acts the plain part is left out, where
+    none acts ``Lin y`` stands for its magnitude. One matrix serves all layers, in few large products: not the weights
+    but these maps are the cost of a round.
 
     Args:
         view: Blocks of the networks.
@@ -51,8 +52,8 @@ class Round(nn.Module):
         tells = even or links
         self.evens = Messages(view, nodes, inner, direction, even=True, weights=even, width_in=width) if tells else None
         joined = width * (1 + self.messages.ways)
-        self.linear = nn.Linear(joined, width, bias=False)
-        self.seen = nn.Linear(joined, width, bias=False)
+        self.linear = nn.Linear(joined, 2 * width, bias=False)
+        self.seen = nn.Linear(width, width, bias=False)
         self.heard = nn.Linear(inner * self.messages.ways, width, bias=False) if tells else None
         self.context = nn.Linear(width, width)
         self.layers = nn.Parameter(0.3 * torch.randn(nodes.num_units, width))
@@ -61,34 +62,39 @@ class Round(nn.Module):
         self.from_hub = nn.Linear(width, width, bias=False) if apart else None
         self.to_hub = nn.Linear(width, width, bias=False) if apart else None
         self.out = nn.Linear(width, 2 * width)
+        with torch.no_grad():
+            self.out.bias[:width] += 1
         self.norm = SoftNorm(width)
 
     def forward(
         self, x: Float[Tensor, "b n c"], context: Float[Tensor, "b c"], reading: Reading
     ) -> Float[Tensor, "b n c"]:
-        y = torch.cat([x, self.messages(x, reading)], -1)
-        hidden = self.seen(self.nodes.even(y, self.broken)) + self.context(context).unsqueeze(1)
-        hidden = hidden + self.layers[self.nodes.unit_of] + self._told(x, reading)
-        gate, plain = self.out(nn.functional.silu(hidden)).chunk(2, -1)
-        change = self.linear(y) * (1 + gate)
-        if self.nodes.any_signed:
-            plain = plain.masked_fill(self.nodes.signed, 0.0)
-        return self.norm(x + change + plain)
+        change, told = self.linear(torch.cat([x, self.messages(x, reading)], -1)).chunk(2, -1)
+        hidden = plus(self.layers[self.nodes.unit_of] + self.context(context).unsqueeze(1),
+                      self.nodes.even(told, self.broken), self.seen)  # fmt: skip
+        gate, plain = self.out(nn.functional.silu(self._heard(hidden, x, reading))).chunk(2, -1)
+        x = torch.addcmul(x, change, gate)
+        x = torch.addcmul(x, plain, self.nodes.unsigned) if self.nodes.any_signed else x + plain
+        return self.norm(x)
 
-    def _told(self, x: Tensor, reading: Reading) -> Tensor | float:
-        """What hubs are told and what they tell."""
+    def _heard(self, hidden: Tensor, x: Tensor, reading: Reading) -> Tensor:
+        """With what hubs are told by magnitudes, and what they tell the other fields of their permutation."""
         num = self.nodes.num[1]
         if self.evens is None and self.from_hub is None:
-            return 0.0
+            return hidden
         seen = self.nodes.even(x, self.broken)
-        hubs, apart = seen[:, :num], seen[:, num:]
-        told = x.new_zeros(())
-        if self.evens is not None and self.heard is not None:
-            told = self.heard(self.evens(hubs, reading))
+        told = None if self.evens is None else self.evens(seen[:, :num], reading)
         if self.from_hub is None or self.to_hub is None:
-            return told
+            assert told is not None and self.heard is not None, "there are even messages"
+            return plus(hidden, told, self.heard)
         table = self.nodes.hub_of
-        others = (told + self.from_hub(hubs))[:, table]
-        mine = self.to_hub(apart)
-        told = torch.zeros_like(hubs).index_add(1, table, mine.to(hubs.dtype)) + told
-        return torch.cat([told, others], 1)
+        mine = hidden[:, :num].index_add(1, table, self.to_hub(seen[:, num:]).to(hidden.dtype))
+        others = hidden[:, num:] + self.from_hub(seen[:, :num])[:, table]
+        if told is not None and self.heard is not None:
+            mine, others = plus(mine, told, self.heard), others + self.heard(told)[:, table]
+        return torch.cat([mine, others], 1)
+
+
+def plus(x: Float[Tensor, "b n c"], y: Float[Tensor, "b n o"], linear: nn.Linear) -> Float[Tensor, "b n c"]:
+    """``x + linear(y)`` in one pass, for maps without a bias."""
+    return torch.addmm(x.flatten(0, 1), y.flatten(0, 1), linear.weight.T).unflatten(0, (len(x), -1))
