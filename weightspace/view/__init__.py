@@ -5,3 +5,5 @@ from ._dense import view as view
 from ._blocks import Block as Block
 from ._matrices import MatrixView as MatrixView
 from ._pieces import Field as Field
+from ._pieces import Piece as Piece
+from ._pieces import pieces as pieces

@@ -1,12 +1,12 @@
 """States of round 0: learned vectors of units and layers, and the numbers of a neuron (bias, gain, statistics)."""
 
+from collections.abc import Mapping
 from typing import final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..._types import Params
 from ...view import Field
 from .._equivariant import Mlp
 from ._nodes import Nodes
@@ -24,27 +24,33 @@ class Start(nn.Module):
         nodes: Fields of the networks.
         reader: What is read of them.
         width: Channels.
-        extra: Further features of every neuron, by field.
+        extra: Number of further features of every neuron, by field, and of further numbers for the context.
     """
 
-    def __init__(self, nodes: Nodes, reader: Reader, width: int, extra: dict[Field, int]) -> None:
+    def __init__(
+        self, nodes: Nodes, reader: Reader, width: int, extra: tuple[Mapping[Field, int], int] = ({}, 0)
+    ) -> None:
         super().__init__()
         self.nodes = nodes
-        num = [reader.num_features.get(field, 0) + extra.get(field, 0) for field in nodes.fields]
+        num = [reader.num_features.get(field, 0) + extra[0].get(field, 0) for field in nodes.fields]
         self.maps = nn.ModuleDict({str(k): nn.Linear(size, width, bias=False) for k, size in enumerate(num) if size})
         for one in self.maps.values():
             nn.init.normal_(one.weight, std=one.in_features**-0.5)  # pyright: ignore[reportArgumentType]
         self.units = nn.Parameter(torch.randn(nodes.num_units, width))
-        self.numbers = Mlp(reader.num_context, width, width)
+        self.numbers = Mlp(reader.num_context + extra[1], width, width)
         self.inner = nn.Linear(width, width)
 
-    def forward(self, reading: Reading, extra: Params) -> tuple[Float[Tensor, "b n c"], Float[Tensor, "b c"]]:
-        """States and context; ``extra`` holds further features by number of field."""
-        num = len(reading.context)
-        context = nn.functional.silu(self.numbers(reading.context))
+    def forward(
+        self, reading: Reading, extra: tuple[Mapping[Field, Tensor], Tensor] | None = None
+    ) -> tuple[Float[Tensor, "b n c"], Float[Tensor, "b c"]]:
+        """States and context, with further features by field and further numbers."""
+        num, numbers, more = len(reading.context), reading.context, {}
+        if extra is not None:
+            more, numbers = extra[0], torch.cat([reading.context, extra[1]], 1)
+        context = nn.functional.silu(self.numbers(numbers))
         parts = []
         for number, field in enumerate(self.nodes.fields):
-            own = [part for part in (reading.features.get(field), extra.get(str(number))) if part is not None]
+            own = [part for part in (reading.features.get(field), more.get(field)) if part is not None]
             if own:
                 parts.append(self.maps[str(number)](own[0] if len(own) == 1 else torch.cat(own, -1)))
             else:
