@@ -55,7 +55,7 @@ def divided(params: Mapping[str, Tensor], spec: SymmetrySpec) -> tuple[Mapping[s
 
     def back(change: Params) -> Params:
         change = act(relevance(moved, spec), change, _sizes(spec))
-        return act(inverse(element), change, _linear(spec))
+        return act(inverse(element), change, linear_part(spec))
 
     return there, back
 
@@ -79,7 +79,7 @@ def relevance(normal: Mapping[str, Tensor], spec: SymmetrySpec) -> Element:
     return Element(unit.perm, unit.scale | found)
 
 
-def _linear(spec: SymmetrySpec) -> SymmetrySpec:
+def linear_part(spec: SymmetrySpec) -> SymmetrySpec:
     """The same scales without offsets: how differences of parameters move."""
     return _each(spec, lambda part: replace(part, offset=0.0))
 

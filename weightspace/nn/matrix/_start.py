@@ -47,7 +47,8 @@ class Start(nn.Module):
         num, numbers, more = len(reading.context), reading.context, {}
         if extra is not None:
             more, numbers = extra[0], torch.cat([reading.context, extra[1]], 1)
-        context = nn.functional.silu(self.numbers(numbers))
+        # Logarithms of one architecture differ little between networks; the factor makes up for the maps' small start.
+        context = nn.functional.silu(4 * self.numbers(numbers))
         parts = []
         for number, field in enumerate(self.nodes.fields):
             own = [part for part in (reading.features.get(field), more.get(field)) if part is not None]
