@@ -8,9 +8,7 @@ import difflib
 import importlib
 import pkgutil
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Self, TypeVar
-
-from pydantic import BeforeValidator, SerializeAsAny
+from typing import Any, ClassVar, Self
 
 from ._errors import ConfigError
 from ._frozen import Frozen
@@ -53,8 +51,7 @@ class Kinded(Frozen):
                     f"the module {where!r}: put its folder into PYTHONPATH."
                 ) from error
             found = None
-        base: type[Self] = cls
-        if isinstance(found, type) and issubclass(found, base):
+        if isinstance(found, type) and issubclass(found, cls):  # pyright: ignore[reportArgumentType]
             return found
         close = difflib.get_close_matches(kind, cls.names(), n=1)
         hint = f"Did you mean {close[0]!r}? " if close else ""
@@ -65,8 +62,9 @@ class Kinded(Frozen):
     @classmethod
     def _in(cls, module: str) -> type[Self] | None:
         """The class of this kind in a module of the library."""
+        base: type[Self] = cls
         names = vars(importlib.import_module(module)).values()
-        own = (value for value in names if isinstance(value, type) and issubclass(value, cls))
+        own = (value for value in names if isinstance(value, type) and issubclass(value, base))
         return next((value for value in own if value.model_fields["kind"].default == module.rpartition(".")[2]), None)
 
     @classmethod
@@ -81,11 +79,3 @@ class Kinded(Frozen):
         if not isinstance(value.get("kind"), str):
             raise ConfigError(f"a {cls.noun} needs its kind. Write kind: {' or '.join(cls.names())}.")
         return cls.of(value["kind"]).model_validate(value)
-
-
-T = TypeVar("T", bound=Kinded)
-
-
-def any_kind(base: type[T]) -> Any:
-    """The type of a field that holds a configuration of any kind."""
-    return Annotated[SerializeAsAny[base], BeforeValidator(base.read)]
