@@ -10,6 +10,9 @@ from ._methods import Answer as Answer
 from ._methods import Context as Context
 from ._methods import Method as Method
 from ._methods import timed as timed
+from ._reading import AbstractReading as AbstractReading
+from ._reading import ReadingProblem as ReadingProblem
+from ._reading import Score as Score
 from ._stacks import concatenate as concatenate
 from ._stacks import in_passes as in_passes
 from ._stacks import num_networks as num_networks
@@ -31,6 +34,7 @@ from .bootstrap import Estimate as Estimate
 from .bootstrap import mean_interval as mean_interval
 from .bootstrap import pair_interval as pair_interval
 from .bootstrap import resample as resample
+from .classify_inr import ClassifyInr as ClassifyInr
 from .improve import CrossEntropy as CrossEntropy
 from .improve import Distill as Distill
 from .improve import Improve as Improve

@@ -87,7 +87,9 @@ def check_l1(kind: ObjectiveName, l1: float) -> None:
         ConfigError: saying which value would do.
     """
     if l1 < 0:
-        raise ConfigError(f"the weight of the L1 term is {l1:g}; it must not be negative. Try --task.objective.l1 5e-4.")
+        raise ConfigError(
+            f"the weight of the L1 term is {l1:g}; it must not be negative. Try --task.objective.l1 5e-4."
+        )
     if kind == "distill" and l1 == 0:
         raise ConfigError(
             "the objective 'distill' with l1 = 0 is minimized by returning every network unchanged. "
