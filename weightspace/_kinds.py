@@ -6,6 +6,7 @@ Whoever adds a kind adds a module; no list has to be told. A kind of somebody el
 
 import difflib
 import importlib
+import inspect
 import pkgutil
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Self, TypeVar
@@ -43,24 +44,31 @@ class Kinded(Frozen):
         Raises:
             ConfigError: with the closest kind if there is none of that name.
         """
-        where, _, name = kind.partition(":")
-        try:
-            found = getattr(importlib.import_module(where), name, None) if name else cls._in(f"{cls.kinds}.{kind}")
-        except ImportError as error:
-            if name:
-                raise ConfigError(
-                    f"the {cls.noun} {kind!r} cannot be imported ({error}). Run the command where Python finds "
-                    f"the module {where!r}: put its folder into PYTHONPATH."
-                ) from error
-            found = None
-        base: type[Self] = cls
-        if isinstance(found, type) and issubclass(found, base):
+        found = cls._found(kind)
+        if isinstance(found, type) and issubclass(found, cls) and not inspect.isabstract(found):
             return found
         close = difflib.get_close_matches(kind, cls.names(), n=1)
         hint = f"Did you mean {close[0]!r}? " if close else ""
         raise ConfigError(
             f"unknown {cls.noun} {kind!r}. {hint}Choose one of {', '.join(cls.names())}, or write package.module:Class."
         )
+
+    @classmethod
+    def _found(cls, kind: str) -> object:
+        """What stands where the kind says, if anything does."""
+        where, _, name = kind.partition(":")
+        if not name:
+            try:
+                return cls._in(f"{cls.kinds}.{kind}")
+            except ImportError:
+                return None
+        try:
+            return getattr(importlib.import_module(where), name, None)
+        except (ImportError, TypeError, ValueError) as error:  # the last two for names like ".module" and ""
+            raise ConfigError(
+                f"the {cls.noun} {kind!r} cannot be imported ({error}). Run the command where Python finds "
+                f"the module {where!r}: put its folder into PYTHONPATH."
+            ) from error
 
     @classmethod
     def _in(cls, module: str) -> type[Self] | None:
