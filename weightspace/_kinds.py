@@ -9,12 +9,14 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Self, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BeforeValidator, SerializeAsAny
 
 from ._errors import ConfigError
 from ._frozen import Frozen
+
+T = TypeVar("T", bound="Kinded")
 
 
 class Kinded(Frozen):
@@ -38,7 +40,7 @@ class Kinded(Frozen):
         return sorted(name for name in found if cls._in(f"{cls.kinds}.{name}") is not None)
 
     @classmethod
-    def of(cls, kind: str) -> type[Self]:
+    def of(cls: type[T], kind: str) -> type[T]:
         """The class of a kind.
 
         Raises:
@@ -71,7 +73,7 @@ class Kinded(Frozen):
             ) from error
 
     @classmethod
-    def _in(cls, module: str) -> type[Self] | None:
+    def _in(cls: type[T], module: str) -> type[T] | None:
         """The class of this kind in a module of the library."""
         names = vars(importlib.import_module(module)).values()
         own = (value for value in names if isinstance(value, type) and issubclass(value, cls))
@@ -89,9 +91,6 @@ class Kinded(Frozen):
         if not isinstance(value.get("kind"), str):
             raise ConfigError(f"a {cls.noun} needs its kind. Write kind: {' or '.join(cls.names())}.")
         return cls.of(value["kind"]).model_validate(value)
-
-
-T = TypeVar("T", bound=Kinded)
 
 
 def any_kind(base: type[T]) -> Any:

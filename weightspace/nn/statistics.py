@@ -30,8 +30,7 @@ class StatisticsFunctional(AbstractFunctional):
 
     Called with stacked parameters (``dict`` of name to ``[b, *shape]``), returns ``[b, out]``. Permutations of neurons
     do not change it (they only reorder the numbers of a tensor); signs and positive scales do. Statistics pass through
-    ``asinh(100 x)``, so that variances of 0.01 and means of 0.001 count beside maxima of 1; theirs are standardized over
-    the data set.
+    ``asinh(100 x)``, so that variances of 0.01 and means of 0.001 count beside maxima of 1.
 
     Args:
         spec: Architecture of the networks read; any.

@@ -45,13 +45,14 @@ class DeepSetsFunctional(AbstractFunctional):
         plan = layout(spec)
         self.singly = {name for name in self.neurons.spaces if spec.space[name].fixed and not plan.out_of(name)}
         vectors = sum(spec.space[name].size if name in self.singly else 1 for name in self.neurons.spaces)
-        self.head = nn.Sequential(nn.LayerNorm(vectors * width), Mlp(vectors * width, 2 * width, out))
+        self.norm = nn.LayerNorm(vectors * width)
+        self.head = Mlp(vectors * width, 2 * width, out)
 
     def forward(self, params: Mapping[str, Tensor]) -> Float[Tensor, "b o"]:
-        check_stack(params, self.spec, self.head[0].weight)
+        check_stack(params, self.spec, self.norm.weight)
         x = self.neurons(params)
         parts = [value.flatten(1) if name in self.singly else value.mean(1) for name, value in x.items()]
-        return self.head(torch.cat(parts, -1))
+        return self.head(self.norm(torch.cat(parts, -1)))
 
 
 @final

@@ -80,7 +80,7 @@ def moments(x: Float[Tensor, "b n r"]) -> Float[Tensor, "b n k"]:
     return torch.stack([x.mean(-1), safe_norm(x) / x.shape[-1] ** 0.5, x.amin(-1), x.amax(-1)], -1)
 
 
-def in_units(x: Float[Tensor, "b *k"]) -> tuple[Float[Tensor, "b *k"], Float[Tensor, " b"]]:
+def in_units(x: Float[Tensor, "b ..."]) -> tuple[Float[Tensor, "b ..."], Float[Tensor, " b"]]:
     """``x`` divided by the root mean square of each network, zero if that is, and its logarithm."""
     unit = safe_norm(x.flatten(1)) / x[0].numel() ** 0.5
     inverse = reciprocal_or_zero(unit).reshape(-1, *[1] * (x.ndim - 1))
