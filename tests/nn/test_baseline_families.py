@@ -20,7 +20,7 @@ from weightspace.nn.statistics import QUANTILES, statistics
 from weightspace.spec import SymmetrySpec, parse
 from weightspace.testing import Params, assert_equivariant, assert_invariant, random_params
 
-EVERYTHING = ["batchnorm_cnn", "lstm_tagger", "attention_relative_bias", "mlp_prelu_shared", "maxout"]
+EVERYTHING = ["batchnorm_cnn", "lstm_tagger", "attention_relative_bias"]
 READERS = [FlatFamily(width=8), Statistics(width=8)]
 
 

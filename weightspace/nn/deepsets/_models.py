@@ -61,8 +61,8 @@ class DeepSetsOperator(AbstractOperator):
 
     Called with stacked parameters (``dict`` of name to ``[b, *shape]``), returns the same. With invariant gates a, b
     and c per neuron and tensor, the change of a weight is ``W_ij (a_i + b_j)`` and that of a bias ``b_i c_i``, times a
-    learned step per tensor; both move as the parameters do, whatever scales act. Zeros stay zero, and so do changes of
-    parameters that belong to no neuron.
+    learned step per tensor; both move as the parameters do, whatever scales act. Zeros stay zero; parameters that
+    belong to no neuron do not change.
 
     Args:
         spec: Architecture of the networks read and written.
