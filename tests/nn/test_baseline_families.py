@@ -104,6 +104,15 @@ def test_deep_sets_change_dead_neurons_by_a_factor():
     assert all((delta[name].abs() <= value.abs()).all() for name, value in params.items())
 
 
+@pytest.mark.parametrize("family", [FlatFamily(width=8), DeepSetsFamily(width=8)], ids=lambda family: family.kind)
+def test_gradients_of_tiny_networks_are_finite(family):
+    architecture = Architecture(mlp("sign"))
+    params = {name: (1e-30 * x).requires_grad_() for name, x in random_params(architecture.spec, 3).items()}
+    for value in (*family.operator(architecture)(params).values(), family.functional(architecture, 1)(params)):
+        value.sum().backward(retain_graph=True)
+    assert all(x.grad is not None and x.grad.isfinite().all() for x in params.values())
+
+
 def test_deep_sets_refuse_by_name_what_is_neither_weight_nor_bias():
     with pytest.raises(SpecError, match=r"parameter '.*' has the label"):
         DeepSetsFamily().functional(Architecture(rich("lstm_tagger")[0]), 1)

@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from .._errors import SpecError
+from ..gauge import safe_norm
 from ..spec import SymmetrySpec, num_parameters
 
 
@@ -35,3 +36,15 @@ def rows(params: Mapping[str, Tensor], sizes: Mapping[str, int], own: Tensor) ->
     """
     flat = {name: params[name].reshape(-1, size) for name, size in sizes.items()}
     return {name: x if x.is_floating_point() else own.new_zeros(x.shape) for name, x in flat.items()}
+
+
+def in_units(x: Float[Tensor, "b ..."]) -> tuple[Float[Tensor, "b ..."], Float[Tensor, " b"]]:
+    """Every network's numbers divided by their root mean square, and that; zeros stay zero."""
+    unit = safe_norm(x.flatten(1)) / x[0].numel() ** 0.5
+    # A quotient and no product with the reciprocal, whose derivative at 1e-30 is too large for float32.
+    return x / unit.where(unit > 0, 1.0).reshape(-1, *[1] * (x.ndim - 1)), unit
+
+
+def log_unit(unit: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
+    """The logarithm of a unit as a feature: bounded, whatever became of the network."""
+    return (unit + 1e-12).log().clamp(-10.0, 10.0)

@@ -13,15 +13,14 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from .._types import Params
-from ..gauge import reciprocal_or_zero, safe_norm
 from ..spec import SymmetrySpec
 from ._checks import check_counts, check_stack
 from ._interfaces import AbstractFamily, AbstractFunctional, AbstractOperator, Architecture
 from ._perceptron import Perceptron
-from ._tensors import readable, rows
+from ._tensors import in_units, log_unit, readable, rows
 
 Units = dict[str, Tensor]
-"""Root mean square of every tensor of every network, ``[b, 1]``."""
+"""Root mean square of every tensor of every network, ``[b]``."""
 
 
 @final
@@ -90,7 +89,7 @@ class FlatOperator(AbstractOperator):
             if name in self.positive:
                 changes[name] = value * torch.expm1(step * part).reshape(value.shape)
             elif value.is_floating_point():
-                changes[name] = (units[name] * step * part).reshape(value.shape)
+                changes[name] = (units[name].unsqueeze(1) * step * part).reshape(value.shape)
         return changes
 
 
@@ -117,6 +116,6 @@ def standardized(values: Mapping[str, Float[Tensor, "b _"]]) -> tuple[Float[Tens
 
     A tensor of zeros stays zero.
     """
-    units = {name: (safe_norm(x) / x.shape[1] ** 0.5).unsqueeze(1) for name, x in values.items()}
-    logs = [(unit + 1e-12).log().clamp(-10.0, 10.0) for unit in units.values()]
-    return torch.cat([*(x * reciprocal_or_zero(units[name]) for name, x in values.items()), *logs], 1), units
+    read = {name: in_units(x) for name, x in values.items()}
+    logs = torch.stack([log_unit(unit) for _, unit in read.values()], 1)
+    return torch.cat([*(x for x, _ in read.values()), logs], 1), {name: unit for name, (_, unit) in read.items()}

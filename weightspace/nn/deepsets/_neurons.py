@@ -11,11 +11,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ...gauge import has_positive_scales, normal_form, reciprocal_or_zero, safe_norm
+from ...gauge import has_positive_scales, normal_form, safe_norm
 from ...spec import SymmetrySpec, layout
 from ...view import view
 from .._equivariant import Mlp
 from .._invariant import kind
+from .._tensors import in_units, log_unit
 from ..scale import without_positive_scales
 from ..scale._state import key
 
@@ -57,15 +58,15 @@ class Neurons(nn.Module):
         parts: dict[str, list[Tensor]] = {name: [] for name in self.spaces}
         logs = []
         for name, value in dense.nodes.items():
-            x, log = in_units(value if signed[name] else value.abs())
+            x, unit = in_units(value if signed[name] else value.abs())
             parts[name].append(x)
-            logs.append(log)
+            logs.append(log_unit(unit))
         for weight in layout(self.inner).weights:
             edges = dense.edges[weight.name]
-            x, log = in_units(edges if signed[weight.source] and signed[weight.target] else edges.abs())
+            x, unit = in_units(edges if signed[weight.source] and signed[weight.target] else edges.abs())
             parts[weight.target].append(moments(x.flatten(2)))
             parts[weight.source].append(moments(x.transpose(1, 2).flatten(2)))
-            logs.append(log)
+            logs.append(log_unit(unit))
         context = torch.stack(logs, -1).unsqueeze(1)
         return {name: self._vectors(name, torch.cat(found, -1), context) for name, found in parts.items()}
 
@@ -78,10 +79,3 @@ class Neurons(nn.Module):
 def moments(x: Float[Tensor, "b n r"]) -> Float[Tensor, "b n k"]:
     """Mean, root mean square, smallest and largest entry of every row."""
     return torch.stack([x.mean(-1), safe_norm(x) / x.shape[-1] ** 0.5, x.amin(-1), x.amax(-1)], -1)
-
-
-def in_units(x: Float[Tensor, "b ..."]) -> tuple[Float[Tensor, "b ..."], Float[Tensor, " b"]]:
-    """``x`` divided by the root mean square of each network, zero if that is, and its logarithm."""
-    unit = safe_norm(x.flatten(1)) / x[0].numel() ** 0.5
-    inverse = reciprocal_or_zero(unit).reshape(-1, *[1] * (x.ndim - 1))
-    return x * inverse, (unit + 1e-12).log().clamp(-5.0, 5.0)
