@@ -27,7 +27,7 @@ class Reading:
     """
 
     source: Int[Tensor, "*b _n"]
-    scale: Float[Tensor, "*b _n"] | None
+    scale: Float[Tensor, "*_scales _n"] | None
     offset: float = 0.0
     other: int | None = None
 

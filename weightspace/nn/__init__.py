@@ -15,6 +15,9 @@ from ._invariant import UnitNorm as UnitNorm
 from ._norm import GaugeNorm as GaugeNorm
 from .deepsets import DeepSetsFamily as DeepSetsFamily
 from .flat import FlatFamily as FlatFamily
+from .matrix import MatrixFamily as MatrixFamily
+from .matrix import MatrixFunctional as MatrixFunctional
+from .matrix import MatrixOperator as MatrixOperator
 from .published import PRESETS as PRESETS
 from .published import Preset as Preset
 from .published import PublishedFamily as PublishedFamily
