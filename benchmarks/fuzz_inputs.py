@@ -18,7 +18,7 @@ from weightspace import WeightSpaceError
 from weightspace.cli import main
 from weightspace.cli.train import configure
 from weightspace.files.checkpoint import open_checkpoint
-from weightspace.run.merge_recipe import MergeRecipe, read_recipe
+from weightspace.run.verbs.merge_recipe import MergeRecipe, read_recipe
 from weightspace.spec import parse, to_text
 
 SPEC = (

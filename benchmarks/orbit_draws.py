@@ -22,7 +22,7 @@ from _timing import print_table
 from rich.progress import Progress
 
 import weightspace as ws
-from weightspace.run.interpolate import interpolate
+from weightspace.run.verbs.interpolate import interpolate
 
 PUBLISHED = Path(__file__).parents[1] / "runs" / "orbits" / "published.csv"
 DRAWS, TEN = 10_000, 10

@@ -23,7 +23,7 @@ from rich.progress import track
 
 import weightspace as ws
 from weightspace.alignment import align, linear_assignment
-from weightspace.tasks.orbit_curves import orbit_pairs, same_places
+from weightspace.tasks.merging.orbit_curves import orbit_pairs, same_places
 
 PUBLISHED = {
     "layers.0.weight": 0.0628,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import weightspace as ws
-from weightspace.run.draw_spec import draw_spec
+from weightspace.run.verbs.draw_spec import draw_spec
 
 
 class Block(nn.Module):

@@ -26,6 +26,8 @@ _unchecked: list[Any] = []
 def checked(function: Callable[..., Any]) -> Callable[..., Any]:
     """``function`` with its types checked; what jaxtyping puts around all of the package."""
     place = function.__module__, function.__qualname__
+    if any("Self" in repr(hint) for hint in getattr(function, "__annotations__", {}).values()):
+        return function  # the checker reads Self inside a class that it checks as a whole, and nowhere else
     if "<locals>" in place[1]:  # made anew at every call of the function around it
         _checks[place] += 1
         return function if _checks[place] > MADE else beartype(function)

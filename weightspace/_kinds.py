@@ -6,14 +6,15 @@ Whoever adds a kind adds a module; no list has to be told. A kind of somebody el
 
 import difflib
 import importlib
+import inspect
 import pkgutil
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Self, TypeVar
-
-from pydantic import BeforeValidator, SerializeAsAny
+from typing import Any, ClassVar, TypeVar
 
 from ._errors import ConfigError
 from ._frozen import Frozen
+
+T = TypeVar("T", bound="Kinded")
 
 
 class Kinded(Frozen):
@@ -37,24 +38,14 @@ class Kinded(Frozen):
         return sorted(name for name in found if cls._in(f"{cls.kinds}.{name}") is not None)
 
     @classmethod
-    def of(cls, kind: str) -> type[Self]:
+    def of(cls: type[T], kind: str) -> type[T]:
         """The class of a kind.
 
         Raises:
             ConfigError: with the closest kind if there is none of that name.
         """
-        where, _, name = kind.partition(":")
-        try:
-            found = getattr(importlib.import_module(where), name, None) if name else cls._in(f"{cls.kinds}.{kind}")
-        except ImportError as error:
-            if name:
-                raise ConfigError(
-                    f"the {cls.noun} {kind!r} cannot be imported ({error}). Run the command where Python finds "
-                    f"the module {where!r}: put its folder into PYTHONPATH."
-                ) from error
-            found = None
-        base: type[Self] = cls
-        if isinstance(found, type) and issubclass(found, base):
+        found = cls._found(kind)
+        if isinstance(found, type) and issubclass(found, cls) and not inspect.isabstract(found):
             return found
         close = difflib.get_close_matches(kind, cls.names(), n=1)
         hint = f"Did you mean {close[0]!r}? " if close else ""
@@ -63,7 +54,24 @@ class Kinded(Frozen):
         )
 
     @classmethod
-    def _in(cls, module: str) -> type[Self] | None:
+    def _found(cls, kind: str) -> object:
+        """What stands where the kind says, if anything does."""
+        where, _, name = kind.partition(":")
+        if not name:
+            try:
+                return cls._in(f"{cls.kinds}.{kind}")
+            except ImportError:
+                return None
+        try:
+            return getattr(importlib.import_module(where), name, None)
+        except (ImportError, TypeError, ValueError) as error:  # the last two for names like ".module" and ""
+            raise ConfigError(
+                f"the {cls.noun} {kind!r} cannot be imported ({error}). Run the command where Python finds "
+                f"the module {where!r}: put its folder into PYTHONPATH."
+            ) from error
+
+    @classmethod
+    def _in(cls: type[T], module: str) -> type[T] | None:
         """The class of this kind in a module of the library."""
         names = vars(importlib.import_module(module)).values()
         own = (value for value in names if isinstance(value, type) and issubclass(value, cls))
@@ -81,11 +89,3 @@ class Kinded(Frozen):
         if not isinstance(value.get("kind"), str):
             raise ConfigError(f"a {cls.noun} needs its kind. Write kind: {' or '.join(cls.names())}.")
         return cls.of(value["kind"]).model_validate(value)
-
-
-T = TypeVar("T", bound=Kinded)
-
-
-def any_kind(base: type[T]) -> Any:
-    """The type of a field that holds a configuration of any kind."""
-    return Annotated[SerializeAsAny[base], BeforeValidator(base.read)]

@@ -11,7 +11,7 @@ from weightspace.alignment import align, linear_assignment
 from weightspace.gauge import stack
 from weightspace.gauge.match import best_signs, problem
 from weightspace.tasks import perturb
-from weightspace.tasks.orbit_curves import orbit_pairs, same_places
+from weightspace.tasks.merging.orbit_curves import orbit_pairs, same_places
 
 from . import chain, draw
 

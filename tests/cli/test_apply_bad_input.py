@@ -11,10 +11,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from weightspace.cli import main
-from weightspace.run import operator
-from weightspace.run.config import OperatorConfig
+from weightspace.nn import ScaleFamily
+from weightspace.run import models
 from weightspace.spec import parse
-from weightspace.zoo import MLP
+from weightspace.tasks import Dataset, Improve
+from weightspace.zoo import MLP, MLPTarget
 
 TEXT = """
 in[64] fixed
@@ -36,11 +37,11 @@ def save_network(path, widths=(64, 6, 10), change=lambda params: params):
 @pytest.fixture
 def folder(tmp_path):
     """A run's checkpoint and one network that fits it."""
-    config = OperatorConfig(width=4, rounds=1)
+    config = ScaleFamily(width=4, rounds=1)
     spec = parse(TEXT)
-    about = {"activation": "tanh", "images": "digits", "objective": "ce", "recipe": "made-up"}
-    weights = operator.build(config, spec).state_dict()
-    operator.save(tmp_path / "run" / "checkpoint.safetensors", weights, config, False, spec, about)
+    dataset = Dataset(MLPTarget(widths=(64, 6, 10)), spec, "digits", {})
+    weights = models.build(config, Improve(), spec, dataset.target).state_dict()
+    models.save(tmp_path / "run" / "checkpoint.safetensors", weights, config, Improve(), dataset, "made-up")
     save_network(tmp_path / "net.safetensors")
     return tmp_path
 
@@ -91,7 +92,7 @@ def test_a_corrupt_checkpoint_is_refused(folder, capsys, damage):
 
 def test_a_checkpoint_of_something_else_is_refused(folder, capsys):
     (folder / "run" / "checkpoint.safetensors").write_bytes((folder / "net.safetensors").read_bytes())
-    refused(folder, capsys, "no operator of this library")
+    refused(folder, capsys, "no metanetwork of this library")
 
 
 def test_a_run_without_checkpoint_is_refused(folder, capsys):
@@ -101,7 +102,7 @@ def test_a_run_without_checkpoint_is_refused(folder, capsys):
 
 def test_an_unknown_operator_is_refused(folder, capsys):
     assert main(["apply", "digits-tahn", str(folder / "net.safetensors"), "--out", str(folder / "x.safetensors")]) == 2
-    assert "no run folder, checkpoint or pretrained operator 'digits-tahn'" in capsys.readouterr().err
+    assert "no run folder, checkpoint or pretrained model 'digits-tahn'" in capsys.readouterr().err
 
 
 def test_another_width_is_refused_with_the_first_difference(folder, capsys):

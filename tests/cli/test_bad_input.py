@@ -12,7 +12,9 @@ from safetensors.torch import load_file, save_file
 
 from weightspace import recipes
 from weightspace.cli import main
-from weightspace.run.config import EvaluateConfig, OperatorConfig, Run, TrainConfig, ZooRef
+from weightspace.nn import ScaleFamily
+from weightspace.run.config import Run, TrainConfig, ZooRef
+from weightspace.tasks import Improve, ImproveTable
 from weightspace.zoo import MLPTarget, ZooConfig
 
 ZOO = ZooConfig(
@@ -21,9 +23,12 @@ ZOO = ZooConfig(
 RUN = Run(
     name="tiny",
     zoo=ZooRef(make=ZOO),
-    model=OperatorConfig(width=4, rounds=1),
-    train=TrainConfig(steps=2, batch_size=4, images_per_step=50, validate_every=1, validation_networks=2),
-    evaluate=EvaluateConfig(sgd_epochs=(1,), adam_epochs=(1,), sgd_learning_rates=(0.1,), adam_learning_rates=(1e-3,)),
+    model=ScaleFamily(width=4, rounds=1),
+    train=TrainConfig(steps=2, batch_size=4, validate_every=1, validation_networks=2),
+    task=Improve(
+        images_per_step=50,
+        table=ImproveTable(sgd_epochs=(1,), adam_epochs=(1,), sgd_learning_rates=(0.1,), adam_learning_rates=(1e-3,)),
+    ),
 )
 
 
@@ -136,7 +141,7 @@ def test_an_unknown_recipe_or_option_is_answered_with_the_nearest(words, said, c
         (["--model.widht=3"], "--model.width"),
         (["--train.steps", "many"], "--train.steps"),
         (["--train.steps", "-3"], "--train.steps is -3, but must be at least 1."),
-        (["--filter.min-val-accuracy", "2"], "--filter.min-val-accuracy is 2.0, but must be at least 0 and at most 1."),
+        (["--task.min-val-accuracy", "2"], "--task.min-val-accuracy is 2.0, but must be at least 0 and at most 1."),
         (["--train.device", "tpu"], "'tpu' for argument '--train.device'"),
         (["--zoo.make.checkpoints", "3", "2"], "--zoo.make: checkpoints must be increasing"),
     ],

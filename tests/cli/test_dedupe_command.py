@@ -97,7 +97,7 @@ def test_with_a_module_a_group_that_computes_the_same_as_another_names_it(
 
 
 def test_a_second_run_reads_only_the_files_that_changed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from weightspace.run import dedupe
+    from weightspace.run.verbs import dedupe
 
     assert main(COMMAND) == 0
     first, made = (folder / "groups.csv").read_bytes(), []
@@ -120,7 +120,7 @@ def test_a_second_run_reads_only_the_files_that_changed(folder: Path, monkeypatc
 
 
 def test_an_interrupted_run_continues_to_the_same_table(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from weightspace.run import dedupe
+    from weightspace.run.verbs import dedupe
 
     assert main(COMMAND) == 0
     whole = (folder / "groups.csv").read_bytes()

@@ -6,7 +6,7 @@ import pytest
 
 from weightspace import recipes
 from weightspace.cli import main
-from weightspace.run.orbit_config import OrbitPanel, OrbitRun
+from weightspace.run.verbs.orbit_config import OrbitPanel, OrbitRun
 from weightspace.zoo import InrZooConfig, SeedZooConfig, make_zoo
 
 INRS = InrZooConfig.model_validate({"images": "digits", "target": {"widths": (2, 4, 4, 1)}, "num": 10, "steps": 4})

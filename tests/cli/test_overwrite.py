@@ -152,7 +152,7 @@ def test_overwrite_never_replaces_what_the_command_reads(
 
 
 def test_a_command_that_was_killed_knows_what_it_had_begun(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from weightspace.run import alignment
+    from weightspace.run.verbs import alignment
 
     words = ["align", *PAIR, *SPEC_FILE, "--element", "new.safetensors", "--out", "new.pt"]
 

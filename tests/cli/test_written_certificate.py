@@ -9,7 +9,7 @@ from network_files import NETS, random_network
 from safetensors.torch import load_file, save_file
 
 from weightspace.cli import main
-from weightspace.run.outputs import output_difference
+from weightspace.run.verbs.outputs import output_difference
 
 MODEL = ["--model", "written_nets:make", "--input", "64,3"]
 TYPES = [torch.float64, torch.float32, torch.bfloat16, torch.float16, torch.float8_e4m3fn]

@@ -26,7 +26,7 @@ from weightspace.gauge import (
     sample,
 )
 from weightspace.spec import parse
-from weightspace.tasks.orbit import orbit_minimal_l1
+from weightspace.tasks.improve.orbit_l1 import orbit_minimal_l1
 from weightspace.testing import random_params
 
 FORMS = ("norm", "balanced", "l1")

@@ -9,8 +9,7 @@ from safetensors.torch import save_file
 
 from weightspace import ConfigError, SpecMismatch
 from weightspace.files import atomic
-from weightspace.run import apply, operator, record
-from weightspace.run import operator as operators
+from weightspace.run import apply, models, record
 from weightspace.zoo import MLP, Zoo
 
 
@@ -29,7 +28,7 @@ def write(path, params, metadata=None):
 def test_one_network_is_changed_as_the_operator_says(evaluated, network, tmp_path):
     rows = apply(evaluated, write(tmp_path / "a.safetensors", network), tmp_path / "b.safetensors")
     got, _ = atomic.load_tensors(tmp_path / "b.safetensors")
-    model = operator.load(evaluated / record.CHECKPOINT).module
+    model = models.load(evaluated / record.CHECKPOINT).module
     want = model({name: value[None] for name, value in network.items()})
     assert got.keys() == network.keys()
     assert all(torch.allclose(got[name], want[name][0], atol=1e-6) for name in network)
@@ -58,8 +57,8 @@ def test_another_activation_is_refused_and_an_unnamed_one_assumed(evaluated, net
 
 
 def test_an_output_that_is_not_finite_stops_before_any_is_written(evaluated, network, tmp_path, monkeypatch):
-    module = sys.modules["weightspace.run.apply"]
-    real = module.run_operator
+    module = sys.modules["weightspace.run.verbs.apply"]
+    real = module.in_passes
 
     def diverges_on_the_second(model, params, size):
         out = real(model, params, size)
@@ -68,7 +67,7 @@ def test_an_output_that_is_not_finite_stops_before_any_is_written(evaluated, net
 
     # One network a batch: the first is through before the second is met.
     monkeypatch.setattr(module, "_BATCH", 1)
-    monkeypatch.setattr(module, "run_operator", diverges_on_the_second)
+    monkeypatch.setattr(module, "in_passes", diverges_on_the_second)
     write(tmp_path / "in" / "a.safetensors", network)
     write(tmp_path / "in" / "b.safetensors", {name: value * 2 for name, value in network.items()})
     with pytest.raises(ConfigError, match=r"output for .*b\.safetensors is not finite"):
@@ -148,7 +147,7 @@ def test_a_corrupt_operator_is_named(run_dir, network, tmp_path):
     checkpoint.unlink()
     with pytest.raises(ConfigError, match=r"holds no checkpoint\.safetensors"):
         apply(run_dir, path, tmp_path / "b.safetensors")
-    with pytest.raises(ConfigError, match="no operator of this library"):
+    with pytest.raises(ConfigError, match="no metanetwork of this library"):
         apply(path, path, tmp_path / "b.safetensors")
 
 
@@ -156,7 +155,7 @@ def test_a_pretrained_name_is_found_and_a_typo_gets_a_suggestion(evaluated, netw
     shelf = tmp_path / "pretrained"
     shelf.mkdir()
     (shelf / "digits-tanh.safetensors").write_bytes((evaluated / record.CHECKPOINT).read_bytes())
-    monkeypatch.setattr(operators, "_PRETRAINED", shelf)
+    monkeypatch.setattr(models, "_PRETRAINED", shelf)
     path = write(tmp_path / "a.safetensors", network)
     assert len(apply("digits-tanh", path, tmp_path / "b.safetensors")) == 1
     with pytest.raises(ConfigError, match="Did you mean 'digits-tanh'"):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import weightspace as ws
-from weightspace.run.chains import chains_in
+from weightspace.run.verbs.chains import chains_in
 
 SIZES = st.lists(st.integers(1, 5), min_size=2, max_size=4)
 

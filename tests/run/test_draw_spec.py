@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import weightspace as ws
-from weightspace.run.draw_spec import draw_spec, lanes, layers
+from weightspace.run.verbs.draw_spec import draw_spec, lanes, layers
 
 RESIDUAL = """
 in[3] fixed

@@ -5,13 +5,14 @@ import shutil
 
 import numpy as np
 import pytest
-from tiny_runs import tiny_run, tiny_zoo
+from tiny_runs import tiny_run, tiny_task, tiny_zoo
 
 from weightspace import ConfigError
 from weightspace.files import atomic
 from weightspace.run import evaluate, record, train
-from weightspace.run.config import CrossEntropy, Distill, ZooRef, from_yaml, to_yaml
-from weightspace.run.evaluate import PRUNED
+from weightspace.run.config import ZooRef, from_yaml, to_yaml
+from weightspace.tasks import CrossEntropy, Distill
+from weightspace.tasks.improve._measure import PRUNED
 from weightspace.zoo import make_zoo
 
 FACTORS = ["global-scale", "calibrated"]
@@ -102,7 +103,7 @@ def test_without_a_checkpoint_only_the_rows_of_the_operator_are_missing(run_dir)
 
 
 def test_the_sparse_table_has_pruning_and_an_l1_cut(zoo_dir, tmp_path):
-    train(tiny_run(zoo_dir, objective=Distill(l1=1e-2)), tmp_path)
+    train(tiny_run(zoo_dir, task=tiny_task(objective=Distill(l1=1e-2))), tmp_path)
     evaluate(tmp_path, only=("input", "magnitude-50"))
     row = rows(tmp_path)["magnitude-50"]
     assert row["l1_cut"] > 0.05
@@ -154,8 +155,9 @@ def test_learning_rates_at_the_edge_of_their_grid_are_recorded_and_shown(evaluat
 
 def test_rates_that_diverge_are_dropped(run_dir):
     config = from_yaml(run_dir / record.CONFIG)
-    changed = config.evaluate.model_copy(update={"sgd_epochs": (2,), "sgd_learning_rates": (1e6, 0.1, 0.03)})
-    atomic.write_text(run_dir / record.CONFIG, to_yaml(config.model_copy(update={"evaluate": changed})))
+    table = config.task.table.model_copy(update={"sgd_epochs": (2,), "sgd_learning_rates": (1e6, 0.1, 0.03)})
+    changed = config.model_copy(update={"task": config.task.model_copy(update={"table": table})})
+    atomic.write_text(run_dir / record.CONFIG, to_yaml(changed))
     evaluate(run_dir, only=("sgd-2",))
     detail = rows(run_dir)["sgd-2"]["detail"]
     assert detail["tried"]["1e+06"] is None
@@ -177,14 +179,16 @@ def test_adam_at_the_operators_seconds_is_computed_again_when_the_operator_is_ti
 @pytest.mark.parametrize(
     ("part", "changes", "stale"),
     [
-        ("evaluate", {"batch_size": 32}, {"sgd-1", "adam-2", "adam-equal"}),
-        ("evaluate", {"sgd_learning_rates": (0.1,)}, {"sgd-1"}),
+        ("table", {"batch_size": 32}, {"sgd-1", "adam-2", "adam-equal"}),
+        ("table", {"sgd_learning_rates": (0.1,)}, {"sgd-1"}),
         ("evaluate", {"max_networks": 3}, set(METHODS)),
         ("train", {"seed": 5}, set(METHODS)),
     ],
 )
 def test_rows_are_stale_when_the_settings_they_depend_on_change(run_dir, part, changes, stale):
     config = from_yaml(run_dir / record.CONFIG)
+    if part == "table":
+        part, changes = "task", {"table": config.task.table.model_copy(update=changes)}
     changed = {part: getattr(config, part).model_copy(update=changes)}
     atomic.write_text(run_dir / record.CONFIG, to_yaml(config.model_copy(update=changed)))
     evaluate(run_dir, only=("input",))
@@ -215,7 +219,7 @@ def test_results_and_cells_name_the_commit_that_evaluated_them(evaluated):
 @pytest.mark.parametrize("kind", ["ce", "distill"])
 def test_relu_tables_are_complete_and_say_that_sparsity_depends_on_the_gauge(relu_zoo, tmp_path, kind):
     objective = Distill(l1=1e-3) if kind == "distill" else CrossEntropy()
-    train(tiny_run(relu_zoo, objective=objective), tmp_path)
+    train(tiny_run(relu_zoo, task=tiny_task(objective=objective)), tmp_path)
     evaluate(tmp_path)
     table = rows(tmp_path)
     assert {row["status"] for row in table.values()} == {"done"}

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 import weightspace as ws
-from weightspace.run.interpolate import interpolate
-from weightspace.run.orbit_config import OrbitPanel, OrbitRun
-from weightspace.run.orbit_rows import PanelRows
+from weightspace.run.verbs.interpolate import interpolate
+from weightspace.run.verbs.orbit_config import OrbitPanel, OrbitRun
+from weightspace.run.verbs.orbit_rows import PanelRows
 from weightspace.zoo import InrZooConfig, SeedZooConfig, load_images, make_zoo, pixel_grid, stacked_siren
 
 INRS = {"images": "digits", "target": {"widths": (2, 12, 8, 1)}, "num": 4, "steps": 60, "learning_rate": 1e-3}

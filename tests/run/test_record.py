@@ -5,12 +5,13 @@ import os
 
 import pytest
 import torch
-from tiny_runs import tiny_run
+from tiny_runs import tiny_run, tiny_task
 
 from weightspace import ConfigError
 from weightspace.files import atomic
 from weightspace.run import from_yaml, parse_run, record, to_yaml
-from weightspace.run.config import Distill, Run
+from weightspace.run.config import Run
+from weightspace.tasks import Distill
 
 
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
@@ -41,7 +42,7 @@ def test_a_cut_line_of_metrics_is_dropped(tmp_path):
 
 
 def test_a_configuration_survives_yaml(tmp_path, zoo_dir):
-    config = tiny_run(zoo_dir, objective=Distill(l1=1e-3))
+    config = tiny_run(zoo_dir, task=tiny_task(objective=Distill(l1=1e-3)))
     (tmp_path / "a.yaml").write_text(to_yaml(config))
     assert from_yaml(tmp_path / "a.yaml") == config
 
@@ -50,9 +51,12 @@ def test_a_configuration_survives_yaml(tmp_path, zoo_dir):
     ("change", "words"),
     [
         ({"modle": {}}, "modle: Extra inputs"),
-        ({"model": {"width": 0}}, "model.width: Input should be greater"),
-        ({"objective": {"kind": "mse"}}, "objective: .*'ce', 'distill'"),
-        ({"objective": {"kind": "distill", "l1": 0}}, "l1 = 0"),
+        ({"model": {"kind": "scale", "width": 0}}, "model.width: Input should be greater"),
+        ({"model": {"kind": "scael"}}, "family of metanetworks 'scael'. Did you mean 'scale'"),
+        ({"model": {"width": 3}}, "needs its kind. Write kind: .*scale"),
+        ({"task": {"kind": "improve", "table": {"epochs": 3}}}, "task.table.epochs: Extra inputs"),
+        ({"task": {"kind": "improve", "objective": {"kind": "mse"}}}, "task.objective: .*'ce', 'distill'"),
+        ({"task": {"kind": "improve", "objective": {"kind": "distill", "l1": 0}}}, "l1 = 0"),
         ({"zoo": {}}, "zoo: .*needs a zoo"),
     ],
 )

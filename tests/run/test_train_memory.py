@@ -11,25 +11,25 @@ from tiny_runs import tiny_run
 from weightspace import ConfigError
 from weightspace.cli import main
 from weightspace.files import atomic
-from weightspace.nn import EquivariantOperator
-from weightspace.run import from_yaml, operator, parse_run, record, train
-from weightspace.run.config import OperatorConfig, Run
-from weightspace.run.draws import draw_images, draw_networks
-from weightspace.run.fit import MODELS, Fit, model_folder
-from weightspace.run.material import load_material
-from weightspace.tasks import select
+from weightspace.nn import EquivariantOperator, ScaleFamily
+from weightspace.run import from_yaml, models, parse_run, record, train
+from weightspace.run.config import Run
+from weightspace.run.draws import draw_networks
+from weightspace.run.fit import Fit, model_folder
+from weightspace.run.problem import open_problem
+from weightspace.tasks import Batch, Dataset, select
 
 
 def small(zoo: Path, micro_batch: int | None = None, recompute: bool = False, **settings: object) -> Run:
     """Batches of 5 networks, 5 steps, saved at the end only."""
-    run = tiny_run(zoo, steps=5, model=OperatorConfig(width=4, rounds=2, recompute=recompute))
+    run = tiny_run(zoo, steps=5, model=ScaleFamily(width=4, rounds=2, recompute=recompute))
     changes = {"micro_batch": micro_batch, "checkpoint_seconds": 1e9, "validate_every": 2} | settings
     return run.model_copy(update={"train": run.train.model_copy(update=changes)})
 
 
 def weights(folder: Path, file: str = record.RESUME) -> dict[str, torch.Tensor]:
     found = {}
-    for model in MODELS:
+    for model in ("ours", "broken"):
         tensors, _ = atomic.load_tensors(model_folder(folder, model) / file)
         found |= {f"{model}/{name}": value for name, value in tensors.items() if name != "generator"}
     return found
@@ -76,14 +76,13 @@ def test_a_piece_as_large_as_the_batch_or_larger_is_the_batch_to_the_bit(zoo_dir
 def test_the_logged_loss_is_the_mean_over_the_batch_and_not_over_its_pieces(zoo_dir, tmp_path):
     config = small(zoo_dir, 3, steps=1)
     train(config, tmp_path)
-    material = load_material(config, tmp_path)
+    _, problem = open_problem(config, tmp_path)
+    dataset, networks = problem.dataset, problem.dataset.splits["train"]
     torch.manual_seed(config.train.seed)
-    untrained = operator.build(config.model, material.spec)
-    batch = select(material.train.params, draw_networks(config.train, 0, len(material.train)))
-    images = draw_images(config.train, 0, len(material.images.train_x))
-    x, y = material.images.train_x[images], material.images.train_y[images]
+    untrained = models.build(config.model, config.task, dataset.spec, dataset.target)
+    places = draw_networks(config.train, 0, len(networks))
     with torch.no_grad():
-        losses = material.objective(config)(untrained(batch), batch, x, y)
+        losses = problem.loss(untrained, Batch(select(networks.params, places), "train", places, config.train.seed))
     logged = next(line["train_loss"] for line in record.read_metrics(tmp_path) if line["step"] == 1)
     assert len(losses) == 5
     assert logged == pytest.approx(losses.mean().item(), rel=1e-6)
@@ -119,14 +118,14 @@ def test_rounds_computed_again_give_the_same_files_and_keep_less(zoo_dir, tmp_pa
     assert kept[1] < 0.6 * kept[0]
     assert same_weights(*folders)
     assert curve(folders[0], "val_loss") == curve(folders[1], "val_loss")
-    for model in MODELS:
+    for model in ("ours", "broken"):
         first, second = (model_folder(folder, model) / record.CHECKPOINT for folder in folders)
         assert first.read_bytes() == second.read_bytes()
 
 
 def test_an_operator_trained_with_less_memory_is_an_ordinary_one(zoo_dir, frugal):
-    loaded = operator.load(frugal / record.CHECKPOINT)
-    assert loaded.config == small(zoo_dir).model
+    loaded = models.load(frugal / record.CHECKPOINT)
+    assert loaded.family == small(zoo_dir).model
     assert not any(getattr(part, "checkpoint", False) for part in loaded.module.modules())
 
 
@@ -172,12 +171,13 @@ def test_a_run_begun_without_an_option_is_not_continued_with_it(zoo_dir, plain, 
         train(small(zoo_dir, **changes), plain)
 
 
-@pytest.mark.parametrize("name", operator.pretrained_names())
+@pytest.mark.parametrize("name", models.pretrained_names())
 def test_files_of_operators_say_nothing_of_the_options(name, tmp_path):
-    path = operator.find(name)
-    loaded = operator.load(path)
+    path = models.find(name)
+    loaded = models.load(path)
     again = tmp_path / "again.safetensors"
-    operator.save(again, loaded.module.state_dict(), loaded.config, False, loaded.spec, loaded.about)
+    dataset = Dataset(loaded.target, loaded.spec, loaded.about["images"], {})
+    models.save(again, loaded.module.state_dict(), loaded.family, loaded.task, dataset, loaded.about["recipe"])
     (got, about), (want, before) = atomic.load_tensors(again), atomic.load_tensors(path)
     assert about == before
     assert got.keys() == want.keys()
@@ -192,15 +192,14 @@ def test_a_loss_that_is_not_finite_is_an_error_in_pieces_too(zoo_dir, tmp_path):
 
 def test_one_piece_that_is_not_finite_stops_the_step(zoo_dir, tmp_path):
     config = small(zoo_dir, 2)
-    material = load_material(config, tmp_path)
-    last = int(draw_networks(config.train, 0, len(material.train))[-1])
-    material.train.params["layers.0.weight"][last] = 1e38
+    _, problem = open_problem(config, tmp_path)
+    networks = problem.dataset.splits["train"]
+    networks.params["layers.0.weight"][int(draw_networks(config.train, 0, len(networks))[-1])] = 1e38
     (tmp_path / "broken").mkdir()
-    fit = Fit(config, material, tmp_path, "ours")
+    fit = Fit(config, problem, tmp_path, "ours")
     before = {name: value.clone() for name, value in fit.raw.state_dict().items()}
-    images = material.images
     with pytest.raises(ConfigError, match=r"loss of 'ours'.*at step 0"):
-        fit._step(material.objective(config), images.train_x, images.train_y)
+        fit._step()
     assert all(torch.equal(value, before[name]) for name, value in fit.raw.state_dict().items())
 
 

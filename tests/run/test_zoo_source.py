@@ -11,7 +11,7 @@ from tiny_runs import tiny_run, tiny_zoo
 from weightspace import ConfigError, ZooError
 from weightspace.run import record, train
 from weightspace.run.config import ZooRef
-from weightspace.run.material import load_material
+from weightspace.run.problem import open_problem
 
 
 def run_on(make):
@@ -33,7 +33,7 @@ def home(zoo_dir, tmp_path, monkeypatch):
 def test_a_relative_path_is_found_from_elsewhere(home, monkeypatch):
     (home / "elsewhere").mkdir()
     monkeypatch.chdir(home / "elsewhere")
-    assert len(load_material(CONFIG, home / "out" / "run").train) == 32
+    assert len(open_problem(CONFIG, home / "out" / "run")[1].dataset.splits["train"]) == 32
     train(CONFIG, home / "out" / "run")
     assert list((home / "elsewhere").iterdir()) == []
 
@@ -41,7 +41,7 @@ def test_a_relative_path_is_found_from_elsewhere(home, monkeypatch):
 def test_a_missing_zoo_is_refused_and_not_made(home):
     shutil.rmtree(home / "zoos")
     with pytest.raises(ConfigError, match=r"zoo of the run .* is missing.*weightspace train tiny --config"):
-        load_material(CONFIG, home / "out" / "run")
+        open_problem(CONFIG, home / "out" / "run")
     assert not (home / "zoos").exists()
 
 
@@ -50,11 +50,11 @@ def test_another_zoo_is_refused_unless_the_run_is_older_than_fingerprints(home):
     before = part.read_bytes()
     pq.write_table(pq.read_table(part), part, compression="none")
     assert part.read_bytes() != before
-    for call in (load_material, lambda config, folder: train(config, folder)):
+    for call in (open_problem, lambda config, folder: train(config, folder)):
         with pytest.raises(ConfigError, match="is not the one that the run"):
             call(CONFIG, home / "out" / "run")
     (home / "out" / "run" / record.ZOO).unlink()
-    load_material(CONFIG, home / "out" / "run")
+    open_problem(CONFIG, home / "out" / "run")
 
 
 @pytest.mark.parametrize("seed", [0, 9])

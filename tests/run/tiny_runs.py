@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+from weightspace.nn import ScaleFamily
 from weightspace.run import Run
-from weightspace.run.config import EvaluateConfig, OperatorConfig, TrainConfig, ZooRef
+from weightspace.run.config import TrainConfig, ZooRef
+from weightspace.tasks import Improve, ImproveTable
 from weightspace.zoo import HyperSpace, MLPTarget, ZooConfig
 
 
@@ -14,16 +16,21 @@ def tiny_zoo(activation: str = "tanh") -> ZooConfig:
     return ZooConfig(images="digits", target=target, num=20, checkpoints=(1, 2), batch_size=32, hyper=hyper)
 
 
+def tiny_task(**changes: object) -> Improve:
+    """Networks improved on few images, with a short table."""
+    table = ImproveTable(sgd_epochs=(1,), adam_epochs=(2,), tuning_networks=2, magnitude=(0.5,))
+    return Improve(**({"images_per_step": 40, "table": table} | changes))
+
+
 def tiny_run(zoo: Path, steps: int = 9, **changes: object) -> Run:
     """A run that trains for a second; the state is saved after every step."""
-    train = {"steps": steps, "batch_size": 5, "images_per_step": 40, "warmup": 2, "validate_every": 4}
+    train = {"steps": steps, "batch_size": 5, "warmup": 2, "validate_every": 4}
     train |= {"validation_networks": 3, "checkpoint_seconds": 0.0, "learning_rate": 5e-3}
-    evaluate = EvaluateConfig(sgd_epochs=(1,), adam_epochs=(2,), tuning_networks=2, magnitude=(0.5,))
     values = {
         "name": "tiny",
         "zoo": ZooRef(path=str(zoo)),
-        "model": OperatorConfig(width=4, rounds=1),
+        "model": ScaleFamily(width=4, rounds=1),
         "train": TrainConfig(**train),
-        "evaluate": evaluate,
+        "task": tiny_task(),
     }
     return Run(**(values | changes))

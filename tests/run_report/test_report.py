@@ -9,9 +9,8 @@ import pytest
 from results_fixture import NUM, results, row, write
 
 from weightspace import ConfigError
-from weightspace.run._headline import headline
-from weightspace.run._tables import markdown, percent, seconds, tables
-from weightspace.run.report import report
+from weightspace.run import headline, report, tables
+from weightspace.tasks import markdown, percent, seconds
 
 VOID = {"meta", "br", "link", "img"}
 
@@ -70,7 +69,7 @@ def test_the_same_folder_gives_the_same_bytes(tmp_path):
 
 def test_every_method_and_cell_of_the_tables_stands_in_the_report_and_in_markdown(tmp_path):
     cells = Page(report(write(tmp_path, results())).read_text()).cells
-    text = markdown(results())
+    text = markdown(tables(results()))
     for table in tables(results()):
         for line in table.rows:
             assert set(line) <= set(cells)
@@ -97,7 +96,7 @@ def test_tables_hold_every_column_of_the_schema():
 def test_a_missing_cell_says_not_run():
     for table in tables(results()):
         assert set(table.rows[-1][1:]) == {"not run"}
-    assert "| SGD, 25 epochs | *not run* | *not run* |" in markdown(results())
+    assert "| SGD, 25 epochs | *not run* | *not run* |" in markdown(tables(results()))
 
 
 def test_the_first_sentence_of_the_report_is_the_headline(tmp_path):
@@ -224,14 +223,14 @@ def test_chosen_rates_edges_and_fractional_epochs_stand_under_the_first_table():
     first = " ".join(tables(found)[0].notes)
     assert "sgd-5: 1; Adam: 0.003 (0.25 of an epoch) (0.03 diverged)." in first
     assert "edge of its grid, so a rate beyond might do better, for: sgd-5 (largest)." in first
-    assert all(note in markdown(found) for note in tables(found)[0].notes)
+    assert all(note in markdown(tables(found)) for note in tables(found)[0].notes)
 
 
 @pytest.mark.parametrize("orbit", [None, 0.1])
 def test_only_tables_of_positive_scales_warn_of_the_gauge(orbit, tmp_path):
     found = with_rows([row("ours", np.linspace(0.3, 0.7, NUM), orbit_l1_cut=orbit)])
     page = report(write(tmp_path, found)).read_text()
-    for text in (markdown(found), page):
+    for text in (markdown(tables(found)), page):
         assert ("magnitude pruning depend" in text) == (orbit is not None)
 
 

@@ -12,7 +12,7 @@ from torch.func import functional_call
 
 from weightspace import ConfigError
 from weightspace.tasks import cross_entropy, divergence, l1_norm, objective
-from weightspace.zoo._targets import MLP, stacked_mlp
+from weightspace.zoo import MLP, stacked_mlp
 
 WIDTHS = (6, 5, 4, 3)
 SPEC = mlp_spec(WIDTHS, "sign")
@@ -75,4 +75,4 @@ def test_cross_entropy_and_divergence_agree_with_torch_and_are_zero_when_they_sh
 def test_a_meaningless_l1_weight_is_refused_with_a_line_to_type(kind, l1, words):
     with pytest.raises(ConfigError, match=words) as caught:
         objective(kind, l1, TANH)
-    assert "--objective.l1 5e-4" in str(caught.value)
+    assert "--task.objective.l1 5e-4" in str(caught.value)

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 import weightspace as ws
 from weightspace.alignment import classification
-from weightspace.run import barriers as files
-from weightspace.tasks import Barriers, Method, barriers, methods
+from weightspace.run.verbs import barriers as files
+from weightspace.tasks import BarrierMethod, Barriers, barriers, methods
 
 Pair = tuple[dict[str, Tensor], dict[str, Tensor]]
 
@@ -30,7 +30,7 @@ def measured() -> Barriers:
         a = dict(module.state_dict())
         pairs.append((a, ws.act(ws.sample(spec, seed, max_scale=4.0), a, spec)))
     labels = module(x).argmax(-1)
-    worse = Method("own", lambda _, b: {name: 2 * value for name, value in b.items()})
+    worse = BarrierMethod("own", lambda _, b: {name: 2 * value for name, value in b.items()})
     ways = (*methods(spec, module=module, batches=[x]), worse)
     return barriers(pairs, classification(module, x, labels), ways, points=5)
 
@@ -90,9 +90,9 @@ def test_rows_above_naive_at_the_middle_are_named_and_no_others():
     module, x = network(0), torch.randn(50, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     labels, params = module(x).argmax(-1), dict(module.state_dict())
     ways = [
-        Method("naive", lambda _, b: b),
-        Method("same", lambda a, _: a),
-        Method("turned", lambda a, _: {name: -value for name, value in a.items()}),
+        BarrierMethod("naive", lambda _, b: b),
+        BarrierMethod("same", lambda a, _: a),
+        BarrierMethod("turned", lambda a, _: {name: -value for name, value in a.items()}),
     ]
     found = barriers([(params, params)], classification(module, x, labels), ways, points=3)
     assert [row.method for row in found.worse_than_naive()] == ["turned"]

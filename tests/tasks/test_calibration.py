@@ -11,8 +11,8 @@ from small_networks import images, mlp_spec, networks
 from weightspace import SpecError
 from weightspace.spec import parse
 from weightspace.tasks import calibrated_loss, common_factor, network_factors, scale_outputs, score
-from weightspace.tasks.calibration import LARGEST_FACTOR, best_factor
-from weightspace.zoo._targets import stacked_mlp
+from weightspace.tasks.improve.calibration import LARGEST_FACTOR, best_factor
+from weightspace.zoo import stacked_mlp
 
 SPEC = mlp_spec((6, 8, 5, 3), "sign")
 TANH = partial(stacked_mlp, activation="tanh")

@@ -11,7 +11,7 @@ from small_networks import images, mlp_spec, networks
 from weightspace import SpecError
 from weightspace.spec import parse
 from weightspace.tasks import constant_output, prune_magnitude, refit_last_layer, score, select
-from weightspace.zoo._targets import stacked_mlp
+from weightspace.zoo import stacked_mlp
 
 SPEC = mlp_spec((6, 8, 5, 3), "sign")
 TANH = partial(stacked_mlp, activation="tanh")

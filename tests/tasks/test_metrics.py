@@ -21,8 +21,8 @@ from weightspace.tasks import (
     score,
     select,
 )
-from weightspace.tasks.metrics import pieces
-from weightspace.zoo._targets import stacked_mlp
+from weightspace.tasks.improve.metrics import pieces
+from weightspace.zoo import stacked_mlp
 
 SPEC = mlp_spec((6, 5, 4, 3), "sign")
 TANH = partial(stacked_mlp, activation="tanh")

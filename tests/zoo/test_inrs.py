@@ -10,11 +10,20 @@ from zoo_material import content
 
 import weightspace as ws
 from weightspace import ConfigError
-from weightspace.zoo import InrZooConfig, Siren, Zoo, load_images, make_zoo, pixel_grid, stacked_forward, stacked_siren
+from weightspace.zoo import (
+    InrZooConfig,
+    Siren,
+    SirenTarget,
+    Zoo,
+    load_images,
+    make_zoo,
+    pixel_grid,
+    stacked_forward,
+    stacked_siren,
+)
 from weightspace.zoo._fit_inrs import fit_inrs, square_error_gradient
 from weightspace.zoo._flat import views
 from weightspace.zoo._make_inrs import InrMaker
-from weightspace.zoo._siren import SirenTarget
 
 WIDTHS = st.tuples(st.just(2), st.integers(1, 7), st.integers(1, 7), st.just(1))
 

@@ -17,8 +17,8 @@ from weightspace.zoo import MLP, evaluate, finetune, finetune_path, stacked_forw
 from weightspace.zoo._flat import num_weights, pack, views
 from weightspace.zoo._gradient import cross_entropy_gradient
 from weightspace.zoo._optimizers import make_optimizer
-from weightspace.zoo._targets import ACTIVATIONS, activation_function
 from weightspace.zoo._train import Trainer, groups, train_group, training_images
+from weightspace.zoo.targets.activations import ACTIVATIONS, activation_function
 
 DOUBLE = torch.float64
 

@@ -78,7 +78,7 @@ class Architecture:
         module = self.module
         if module is None:
             return None
-        from ..run.outputs import output_difference
+        from ..run.verbs.outputs import output_difference
 
         return lambda first, second: output_difference(module, first, second, self.example)
 
@@ -145,7 +145,7 @@ def check_activation(args: argparse.Namespace) -> None:
 
 def _chains(args: argparse.Namespace, like: Path | None) -> Architecture:
     from ..gauge import derive
-    from ..run.chains import chains_in
+    from ..run.verbs.chains import chains_in
 
     check_activation(args)
     if like is None:

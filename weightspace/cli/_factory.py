@@ -1,4 +1,4 @@
-"""``--model package.module:factory``: the user's own function, found by its name."""
+"""``package.module:factory``: the user's own function, found by its name."""
 
 import importlib
 import sys
@@ -8,7 +8,7 @@ from typing import Any
 from .._errors import ConfigError
 
 
-def load_factory(text: str) -> Callable[..., Any]:
+def load_factory(text: str, option: str = "--model") -> Callable[..., Any]:
     """The function that ``package.module:factory`` names; modules of the current folder are found too.
 
     Raises:
@@ -16,14 +16,16 @@ def load_factory(text: str) -> Callable[..., Any]:
     """
     module, colon, name = text.partition(":")
     if not (module and colon and name):
-        raise ConfigError(f"--model {text!r} does not name a function. Write package.module:factory, e.g. my_nets:make")
+        raise ConfigError(
+            f"{option} {text!r} does not name a function. Write package.module:factory, e.g. my_nets:make"
+        )
     if "" not in sys.path:
         sys.path.insert(0, "")
     try:
         found: Any = importlib.import_module(module)
     except Exception as error:
         raise ConfigError(
-            f"--model {text}: importing {module!r} fails ({type(error).__name__}: {error}). "
+            f"{option} {text}: importing {module!r} fails ({type(error).__name__}: {error}). "
             f"Try it in the same folder: python -c 'import {module}'"
         ) from error
     try:
@@ -32,8 +34,8 @@ def load_factory(text: str) -> Callable[..., Any]:
     except AttributeError:
         functions = sorted(key for key, value in vars(found).items() if callable(value) and key[:1] != "_")
         raise ConfigError(
-            f"--model {text}: {module!r} has no {name!r}. It has: {', '.join(functions[:12]) or 'no functions'}."
+            f"{option} {text}: {module!r} has no {name!r}. It has: {', '.join(functions[:12]) or 'no functions'}."
         ) from None
     if not callable(found):
-        raise ConfigError(f"--model {text}: {name!r} is {type(found).__name__}, not a function. Name the function.")
+        raise ConfigError(f"{option} {text}: {name!r} is {type(found).__name__}, not a function. Name the function.")
     return found

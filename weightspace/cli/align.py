@@ -33,7 +33,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def _align(args: argparse.Namespace, _: list[str]) -> None:
     from ..files.writer import target
-    from ..run.alignment import align_files
+    from ..run.verbs.alignment import align_files
 
     known = architecture_of(args, like=args.first)
     spec = known.spec
@@ -76,7 +76,7 @@ def _align(args: argparse.Namespace, _: list[str]) -> None:
 
 
 def _print_plan(spec: "SymmetrySpec", checkpoints: "list[Checkpoint]", args: argparse.Namespace) -> None:
-    from ..run.alignment import matching_bytes
+    from ..run.verbs.alignment import matching_bytes
     from ..spec import num_parameters
 
     rows = [(space.name, str(space.size), str(space)) for space in spec.free]
@@ -118,7 +118,7 @@ def _move_arguments(parser: argparse.ArgumentParser) -> None:
 def _move(args: argparse.Namespace, _: list[str]) -> None:
     from ..files.folder import each, find_networks
     from ..files.writer import targets
-    from ..run.alignment import move_file
+    from ..run.verbs.alignment import move_file
 
     files, left_out = find_networks(args.networks, recursive=args.recursive), may_leave_out(args.networks)
     place_of = dict(zip(files, targets(files, args.networks, args.out), strict=True))

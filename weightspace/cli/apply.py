@@ -27,7 +27,7 @@ def _apply_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _apply(args: argparse.Namespace, _: list[str]) -> None:
     from .. import run
-    from ..run import percent
+    from ..tasks import percent
 
     left_out = may_leave_out(args.networks)
     with progress() as show:
@@ -66,7 +66,8 @@ def _finetune_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _finetune(args: argparse.Namespace, options: list[str]) -> None:
     from .. import run
-    from ..run import FinetuneConfig, percent
+    from ..run import FinetuneConfig
+    from ..tasks import percent
 
     about = "Fine-tune all networks of a folder. Besides the options below: --out PATH (required), --data DIR."
     config = configured(FinetuneConfig(), options, f"finetune {args.networks}", about)

@@ -11,7 +11,7 @@ from ._console import print_table, progress, say
 from ._verb import Verb
 
 if TYPE_CHECKING:
-    from ..tasks.barrier import PairBarrier
+    from ..tasks.merging.barrier import PairBarrier
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,8 +36,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace, _: list[str]) -> None:
-    from ..run.barrier_files import barrier_files
-    from ..run.working import images_for
+    from ..run.verbs.barrier_files import barrier_files
+    from ..run.verbs.working import images_for
 
     if args.out.is_file() or args.out.suffix:
         raise ConfigError(f"--out {args.out} is the name of a file. Name a folder, e.g. --out barrier")

@@ -32,7 +32,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace, _: list[str]) -> None:
-    from ..run.canonicalize import TABLE, canonicalize_files
+    from ..run.verbs.canonicalize import TABLE, canonicalize_files
 
     known = architecture_of(args, like=first_network(args.networks, recursive=args.recursive))
     left_out = may_leave_out(args.networks)

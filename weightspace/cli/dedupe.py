@@ -18,7 +18,7 @@ from ._verb import Verb
 if TYPE_CHECKING:
     from .._types import Params
     from ..files.folder import LeftOut
-    from ..run.dedupe import Member
+    from ..run.verbs.dedupe import Member
 
 _SHOWN = 10
 
@@ -31,8 +31,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(args: argparse.Namespace, _: list[str]) -> None:
     from ..files import atomic
-    from ..run.dedupe import dedupe
-    from ..run.one_function import one_function
+    from ..run.verbs.dedupe import dedupe
+    from ..run.verbs.one_function import one_function
 
     if args.out.suffix != ".csv":
         raise ConfigError(f"--out {args.out} is not a .csv file. Type e.g. --out groups.csv")

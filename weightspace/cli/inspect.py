@@ -26,7 +26,7 @@ def _run(args: argparse.Namespace, _: list[str]) -> None:
     from ..files import atomic
     from ..files.folder import each, find_networks
     from ..gauge import dimension
-    from ..run.draw_spec import check_picture, draw_spec
+    from ..run.verbs.draw_spec import check_picture, draw_spec
     from ..spec import to_text
 
     if args.draw is not None:

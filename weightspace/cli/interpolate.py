@@ -9,7 +9,7 @@ from ._console import print_table, progress, say
 from ._verb import Verb
 
 if TYPE_CHECKING:
-    from ..run.orbit_rows import PanelRows
+    from ..run.verbs.orbit_rows import PanelRows
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,8 +27,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(args: argparse.Namespace, _: list[str]) -> None:
     from .. import recipes
-    from ..run.interpolate import interpolate
-    from ..run.orbit_config import OrbitRun
+    from ..run.verbs.interpolate import interpolate
+    from ..run.verbs.orbit_config import OrbitRun
 
     config = recipes.orbit(args.recipe)
     changes = {name: getattr(args, name) for name in ("networks", "copies") if getattr(args, name) is not None}
@@ -43,7 +43,7 @@ def _run(args: argparse.Namespace, _: list[str]) -> None:
 
 
 def _print(panels: "list[PanelRows]") -> None:
-    from ..run.orbit_files import summarized
+    from ..run.verbs.orbit_files import summarized
 
     header = ("panel", "method", "t = 0", "middle", "(std)", "t = 1", "end moved by", "back in place, %")
     rows, accuracies = [], []

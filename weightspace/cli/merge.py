@@ -13,8 +13,8 @@ from ._networks import add_recursive
 from ._verb import Verb
 
 if TYPE_CHECKING:
-    from ..run.merge_recipe import MergeRecipe
-    from ..run.merging import Sources
+    from ..run.verbs.merge_recipe import MergeRecipe
+    from ..run.verbs.merging import Sources
 
 _EXAMPLE = """weightspace merge recipe.yaml, with recipe.yaml:
     merge_method: aligned
@@ -63,7 +63,7 @@ def _run(args: argparse.Namespace, _: list[str]) -> None:
     if recipe.output is None:
         raise ConfigError("the result has no place to go. Add --out merged.safetensors, or 'output:' to the recipe")
     from ..files.writer import target
-    from ..run.merging import merge_linear, open_sources
+    from ..run.verbs.merging import merge_linear, open_sources
 
     known = None if recipe.as_stored else architecture_of(_named(recipe))
     sources = open_sources(recipe, known and known.spec, known.ties if known else ())
@@ -89,8 +89,8 @@ def _named(recipe: "MergeRecipe") -> argparse.Namespace:
 def _aligned(
     recipe: "MergeRecipe", sources: "Sources", known: Architecture, out: Path, data: Path | None, show: Show
 ) -> None:
-    from ..run.merge_aligned import base_first, merge_aligned
-    from ..run.working import bench, images_for, widest
+    from ..run.verbs.merge_aligned import base_first, merge_aligned
+    from ..run.verbs.working import bench, images_for, widest
 
     images = None if recipe.images is None else images_for(recipe.images, known.example, data, show)
     ready = None if known.module is None else bench(known.module, known.example, widest(sources.networks))
@@ -124,7 +124,7 @@ def _aligned(
 
 def _recipe(args: argparse.Namespace) -> "MergeRecipe":
     """The recipe named, or the one that the options say."""
-    from ..run.merge_recipe import parse_recipe, read_recipe
+    from ..run.verbs.merge_recipe import parse_recipe, read_recipe
 
     options = {"architecture": args.model, "spec": args.spec, "images": args.images, "merge_method": args.method}
     options |= {"match": args.match, "statistics": args.statistics, "input": tuple(args.input) if args.input else None}
@@ -184,8 +184,8 @@ def _weights(args: argparse.Namespace, count: int) -> list[float]:
 
 
 def _print_plan(recipe: "MergeRecipe", sources: "Sources") -> None:
-    from ..run.merge_aligned import aligned_bytes
-    from ..run.merging import linear_bytes
+    from ..run.verbs.merge_aligned import aligned_bytes
+    from ..run.verbs.merging import linear_bytes
 
     rows = [
         (

@@ -11,7 +11,7 @@ from ._console import progress, say
 from ._verb import Verb
 
 if TYPE_CHECKING:
-    from ..run.perturbed import Source
+    from ..run.verbs.perturbed import Source
 
 KINDS = ("permutations", "signs", "scales", "all")
 
@@ -49,7 +49,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace, _: list[str]) -> None:
-    from ..run.perturbed import perturb_files
+    from ..run.verbs.perturbed import perturb_files
 
     source = _source(args)
     with progress() as show:
@@ -75,7 +75,7 @@ def _run(args: argparse.Namespace, _: list[str]) -> None:
 
 
 def _source(args: argparse.Namespace) -> "Source":
-    from ..run.perturbed import of_file, of_zoo
+    from ..run.verbs.perturbed import of_file, of_zoo
 
     if args.row is not None:
         if args.model is not None or args.spec is not None:

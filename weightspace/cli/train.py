@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .._errors import ConfigError
 from ._arguments import add_data
 from ._console import progress, say
+from ._factory import load_factory
 from ._options import configured
 from ._verb import Verb
 
@@ -20,7 +21,8 @@ _OWN = "Besides the options below: --out PATH (required), --config FILE.yaml, --
 def _arguments(parser: argparse.ArgumentParser) -> None:
     from .. import recipes
 
-    parser.add_argument("recipe", metavar="RECIPE", help=f"one of: {', '.join(recipes.names())}")
+    names = ", ".join(recipes.names())
+    parser.add_argument("recipe", metavar="RECIPE", help=f"one of: {names}; or package.module:function of your own")
     parser.add_argument(
         "--config", type=Path, metavar="FILE.yaml", help="values that replace the recipe's; options replace both"
     )
@@ -50,14 +52,19 @@ def configure(recipe: str, file: Path | None, options: list[str]) -> "Run":
     from ..run import parse_run
     from ..run.config import read_yaml
 
-    config = recipes.get(recipe)
+    config = load_factory(recipe, "RECIPE")() if ":" in recipe else recipes.get(recipe)
     if file is not None:
         config = parse_run(_merged(config.model_dump(), read_yaml(file)))
+    kinds, options = _kinds(options)
+    if kinds:
+        config = parse_run(_merged(config.model_dump(), kinds))
     return configured(config, options, f"train {recipe}", f"Train the recipe '{recipe}'. {_OWN}")
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """``base`` with the entries of ``over``, group by group."""
+    """``base`` with the entries of ``over``, group by group; a group of another kind takes the place of the old one."""
+    if over.get("kind", base.get("kind")) != base.get("kind"):
+        return dict(over)
     merged = dict(base)
     for key, value in over.items():
         old = merged.get(key)
@@ -65,12 +72,31 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def _kinds(options: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """The kinds that options ask for, group by group, and the options that are left: what else a group has follows."""
+    found: dict[str, Any] = {}
+    left: list[str] = []
+    words = iter(options)
+    for word in words:
+        name, equals, value = word.removeprefix("--").partition("=")
+        if not word.startswith("--") or not name.endswith(".kind"):
+            left.append(word)
+            continue
+        *outer, inner, _ = name.split(".")
+        group = found
+        for part in outer:
+            group = group.setdefault(part, {})
+        group[inner] = group.get(inner, {}) | {"kind": value if equals else next(words, "")}
+    return found, left
+
+
 TRAIN = Verb(
     "train",
-    "Train an operator that improves networks of a zoo, and its symmetry-broken twin.",
+    "Train a metanetwork on the networks of a zoo: to improve them, or to read something off them.",
     "Starts from a recipe and makes its zoo if there is none. Every entry of the configuration is an option, e.g.\n"
-    "--train.learning-rate 1e-3; 'weightspace train RECIPE --help' lists them with their defaults. The kind of\n"
-    "objective (ce or distill) comes from the recipe or from --config.",
+    "--train.learning-rate 1e-3; 'weightspace train RECIPE --help' lists them with their defaults. --model.kind NAME\n"
+    "takes another family of metanetworks, with its own entries; --task.objective.kind distill another objective.\n"
+    "Twins of the family (its parts without the symmetry) are trained beside it.",
     "weightspace train amortize_digits --out digits-run --train.steps 400",
     _arguments,
     _train,

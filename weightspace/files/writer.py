@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from .._errors import ConfigError, SpecMismatch
+from .._types import Progress
 from . import atomic, shards
 from .checkpoint import PIECE, Checkpoint, Part, is_finite
 from .folder import files_of
@@ -24,8 +25,6 @@ from .formats import DTYPES, READERS, WRITTEN, size, write_npz
 _WORDS = {dtype: word for word, dtype in DTYPES.items()}
 
 ENDS = ", ".join(WRITTEN)
-
-Progress = Callable[[int, int, str], None]
 
 
 def target(out: Path, like: Checkpoint, inputs: Sequence[Path]) -> Path:

@@ -1,12 +1,12 @@
 """Whether two parameter sets are the same network: the element between them, and what is left."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from .._errors import ConfigError, SpecMismatch
-from .._types import Params
+from .._types import Params, Progress
 from ..spec import Example, SymmetrySpec
 from ._act import act, stack
 from ._element import Element, compose, inverse
@@ -17,8 +17,6 @@ from ._sameness import LIMIT, Sameness, Verdict
 from ._why import why_no_element
 from .canonical import balance, units
 from .match import matched
-
-Progress = Callable[[int, int, str], None]
 
 UNTRIED = "whether they compute the same was not tried; give module= (--model at the command line) to try it"
 

@@ -13,13 +13,17 @@ from ._invariant import Absolute as Absolute
 from ._invariant import Symmetrized as Symmetrized
 from ._invariant import UnitNorm as UnitNorm
 from ._norm import GaugeNorm as GaugeNorm
+from .deepsets import DeepSetsFamily as DeepSetsFamily
+from .flat import FlatFamily as FlatFamily
 from .matrix import MatrixFamily as MatrixFamily
 from .matrix import MatrixFunctional as MatrixFunctional
 from .matrix import MatrixOperator as MatrixOperator
 from .published import PRESETS as PRESETS
 from .published import Preset as Preset
+from .published import PublishedFamily as PublishedFamily
 from .published import paper as paper
 from .scale import EquivariantOperator as EquivariantOperator
 from .scale import InvariantFunctional as InvariantFunctional
 from .scale import ScaleFamily as ScaleFamily
 from .scale import without_positive_scales as without_positive_scales
+from .statistics import StatisticsFamily as StatisticsFamily

@@ -14,9 +14,15 @@ def activate(z: Float[Tensor, "*b h"], norm: nn.LayerNorm | nn.Identity) -> Floa
     """``F.silu(norm(z))``."""
     if isinstance(norm, nn.Identity):
         return F.silu(z)
-    if not torch.is_grad_enabled() or torch.is_autocast_enabled(z.device.type):
+    if not torch.is_grad_enabled() or casts(z):
         return F.silu(norm(z))
     return _NormSilu.apply(z, norm.weight, norm.bias, norm.eps)
+
+
+def casts(x: Tensor) -> bool:
+    """Whether products of tensors like this one are cast automatically."""
+    device = x.device.type
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)  # the meta device has none
 
 
 @final

@@ -24,6 +24,11 @@ def check_sizes(spec: SymmetrySpec, **sizes: int) -> None:
             f"the architecture {spec} has no weight between two neuron spaces, so there is nothing to read. "
             "Pinned layers leave none: see print(ws.to_text(spec))."
         )
+    check_counts(**sizes)
+
+
+def check_counts(**sizes: int) -> None:
+    """Raises ``ConfigError`` for a size below 1."""
     for option, value in sizes.items():
         if not isinstance(value, Integral):
             raise ConfigError(f"{option}={value!r} is no whole number. Give 1 or more.")

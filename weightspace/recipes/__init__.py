@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from .._errors import ConfigError
 from ..run import Run
-from ..run.orbit_config import OrbitRun
+from ..run.verbs.orbit_config import OrbitRun
 from ..zoo import AnyZooConfig
 from . import amortize, orbits, zoos
 

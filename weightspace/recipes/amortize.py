@@ -1,7 +1,8 @@
 """Amortized optimization: operators that improve, or thin out, networks of a zoo in one pass."""
 
-from ..run.config import CrossEntropy, Distill, EvaluateConfig, FilterConfig, OperatorConfig, Run, TrainConfig, ZooRef
-from ..tasks import DEFAULT_L1
+from ..nn import ScaleFamily
+from ..run.config import Run, TrainConfig, ZooRef
+from ..tasks import DEFAULT_L1, CrossEntropy, Distill, Improve, ImproveTable
 from ..zoo import ZooConfig
 from .zoos import cifar10_mlp_relu, cifar10_mlp_tanh, digits_mlp_tanh
 
@@ -11,12 +12,11 @@ def demo() -> Run:
     return Run(
         name="demo",
         zoo=ZooRef(make=digits_mlp_tanh()),
-        filter=FilterConfig(min_val_accuracy=0.3),
-        model=OperatorConfig(width=16, rounds=3),
-        train=TrainConfig(
-            steps=200, batch_size=16, images_per_step=600, learning_rate=3e-3, validate_every=20, validation_networks=48
+        task=Improve(
+            min_val_accuracy=0.3, images_per_step=600, table=ImproveTable(sgd_epochs=(1, 5), adam_epochs=(1, 5))
         ),
-        evaluate=EvaluateConfig(sgd_epochs=(1, 5), adam_epochs=(1, 5)),
+        model=ScaleFamily(width=16, rounds=3),
+        train=TrainConfig(steps=200, batch_size=16, learning_rate=3e-3, validate_every=20, validation_networks=48),
     )
 
 
@@ -25,12 +25,11 @@ def amortize_digits() -> Run:
     return Run(
         name="amortize_digits",
         zoo=ZooRef(make=digits_mlp_tanh()),
-        filter=FilterConfig(min_val_accuracy=0.3),
-        model=OperatorConfig(width=32, rounds=4),
-        train=TrainConfig(
-            steps=800, batch_size=8, images_per_step=600, learning_rate=3e-3, validate_every=50, patience=12
+        task=Improve(
+            min_val_accuracy=0.3, images_per_step=600, table=ImproveTable(sgd_epochs=(1, 5, 25), adam_epochs=(1, 5, 25))
         ),
-        evaluate=EvaluateConfig(sgd_epochs=(1, 5, 25), adam_epochs=(1, 5, 25)),
+        model=ScaleFamily(width=32, rounds=4),
+        train=TrainConfig(steps=800, batch_size=8, learning_rate=3e-3, validate_every=50, patience=12),
     )
 
 
@@ -64,12 +63,8 @@ def _cifar10(name: str, zoo: ZooConfig, path: str, objective: CrossEntropy | Dis
     return Run(
         name=name,
         zoo=ZooRef(path=path, make=zoo),
-        filter=FilterConfig(min_val_accuracy=0.3),
-        objective=objective,
-        model=OperatorConfig(width=32, rounds=4),
+        task=Improve(objective=objective, min_val_accuracy=0.3, images_per_step=1000),
+        model=ScaleFamily(width=32, rounds=4),
         # Many small steps: at equal seconds 8 networks a step learn faster than 32 (runs/LOG.md).
-        train=TrainConfig(
-            steps=steps, batch_size=8, images_per_step=1000, learning_rate=3e-3, validate_every=50, patience=12
-        ),
-        evaluate=EvaluateConfig(sgd_epochs=(5, 25), adam_epochs=(5, 25)),
+        train=TrainConfig(steps=steps, batch_size=8, learning_rate=3e-3, validate_every=50, patience=12),
     )

@@ -1,6 +1,6 @@
 """Orbit experiments: copies of one network in different gauges, brought together by several methods."""
 
-from ..run.orbit_config import OrbitPanel, OrbitRun
+from ..run.verbs.orbit_config import OrbitPanel, OrbitRun
 from .zoos import cnn_cifar10_relu, inr_digits, inr_mnist
 
 _FIGURES = (

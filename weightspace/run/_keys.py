@@ -4,23 +4,22 @@ import hashlib
 import json
 from typing import Any
 
-import numpy as np
-from torch import Tensor
-
 from .._types import Params
 from ..spec import to_text
-from .material import Material
+from ..tasks import SPLITS, AbstractProblem
 
 
-def identity(material: Material) -> str:
-    """Hash of the networks and images that a table is made from, and of nothing about where they lie."""
-    found = hashlib.sha256(f"{material.activation}\n{to_text(material.spec)}".encode())
-    for networks in (material.train, material.val, material.test):
+def identity(problem: AbstractProblem) -> str:
+    """Hash of the networks and other tensors that a table is made from, and of nothing about where they lie."""
+    dataset = problem.dataset
+    found = hashlib.sha256(f"{dataset.target.nonlinearity}\n{to_text(dataset.spec)}".encode())
+    for name in SPLITS:
+        networks = dataset.splits[name]
         _add(found, networks.params)
-        found.update(np.ascontiguousarray(networks.runs).tobytes())
-        found.update(np.ascontiguousarray(networks.val_accuracy).tobytes())
-    images = material.images
-    _add(found, {name: value for name, value in vars(images).items() if isinstance(value, Tensor)})
+        for key, column in sorted(networks.rows.items()):
+            found.update(f"{key}{column.dtype}".encode())
+            found.update("\n".join(map(str, column)).encode() if column.dtype == object else column.tobytes())
+    _add(found, problem.inputs())
     return found.hexdigest()[:16]
 
 

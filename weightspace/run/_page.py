@@ -1,28 +1,23 @@
 """The report as one HTML page: no scripts, no fetched fonts or styles, light and dark, readable aloud."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import final
 
-from ._tables import NOT_RUN, Table, tables
+from ..tasks import NOT_RUN, Table
 
-_CAPTIONS = {
-    "curves": (
-        "Training",
-        "Loss and accuracy on validation networks and the validation half of the test images, for the operator "
-        "and for its twin whose symmetry handling is left out.",
-    ),
-    "accuracies": (
-        "Before, after, and the controls",
-        "Accuracies of the unseen networks on the final half of the test images: box from 25 to 75 %, line at "
-        "the median, whiskers at 5 and 95 %.",
-    ),
-    "before_after": (
-        "Network by network",
-        "Each point is one unseen network. Above the diagonal the operator improved it; points on a horizontal "
-        "line mean that the output hardly depends on the input.",
-    ),
-}
+
+@final
+@dataclass(frozen=True)
+class Figure:
+    """A figure of the report: its name, title, caption and SVG text."""
+
+    name: str
+    title: str
+    caption: str
+    svg: str
+
 
 _CSS = """
 :root { color-scheme: light dark; --ink: #1b1f24; --paper: #fdfdfc; --soft: #f0f2f4; --line: #d5d9de; --dim: #5b646e; }
@@ -55,23 +50,24 @@ details { margin: .75rem 0; } summary { cursor: pointer; }
 
 def page(
     title: str,
-    results: Mapping[str, Any],
     lead: str,
-    drawn: Mapping[str, str],
+    figures: Sequence[Figure],
+    tables: Sequence[Table],
     facts: list[tuple[str, str]],
+    command: str,
     config: str,
 ) -> str:
-    """The report as HTML: lead sentence, figures (SVG text by name), tables, and what was run."""
+    """The report as HTML: lead sentence, the first figure, tables, the other figures, and what was run."""
     title = escape(title)
     body = [
         f"<h1>{title}</h1>",
         f'<p class="lead">{escape(lead)}</p>',
-        *(_figure(name, svg) for name, svg in drawn.items() if name == "accuracies"),
-        *(_table(table) for table in tables(results)),
-        *(_figure(name, svg) for name, svg in drawn.items() if name != "accuracies"),
+        *map(_figure, figures[:1]),
+        *map(_table, tables),
+        *map(_figure, figures[1:]),
         "<h2>What was run</h2>",
         _definitions(facts),
-        f"<pre><code>{escape(results.get('command') or '')}</code></pre>" if results.get("command") else "",
+        f"<pre><code>{escape(command)}</code></pre>" if command else "",
         f"<details><summary>config.yaml</summary><pre><code>{escape(config)}</code></pre></details>" if config else "",
     ]
     return (
@@ -83,10 +79,10 @@ def page(
     )
 
 
-def _figure(name: str, svg: str) -> str:
-    title, caption = _CAPTIONS[name]
-    svg = svg.replace("<svg", f'<svg role="img" aria-label="{escape(title)}"', 1)
-    return f"<h2>{escape(title)}</h2>\n<figure>{svg}<figcaption>{escape(caption)}</figcaption></figure>"
+def _figure(figure: Figure) -> str:
+    title = escape(figure.title)
+    svg = figure.svg.replace("<svg", f'<svg role="img" aria-label="{title}"', 1)
+    return f"<h2>{title}</h2>\n<figure>{svg}<figcaption>{escape(figure.caption)}</figcaption></figure>"
 
 
 def _table(table: Table) -> str:

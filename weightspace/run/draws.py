@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from ..tasks import step_generator
 from .config import TrainConfig
 
 
@@ -14,19 +15,8 @@ def draw_networks(settings: TrainConfig, step: int, num: int) -> Int[Tensor, " c
     size = min(settings.batch_size, num)
     per_epoch = num // size
     epoch, place = divmod(step, per_epoch)
-    order = torch.randperm(num, generator=_generator(settings.seed, 1, epoch))
+    order = torch.randperm(num, generator=step_generator(settings.seed, 1, epoch))
     return order[place * size : (place + 1) * size]
-
-
-def draw_images(settings: TrainConfig, step: int, num: int) -> Int[Tensor, " c"]:
-    """Images of a step, without repetition, as a function of (seed, step)."""
-    order = torch.randperm(num, generator=_generator(settings.seed, 2, step))
-    return order[: settings.images_per_step]
-
-
-def _generator(seed: int, stream: int, index: int) -> torch.Generator:
-    mixed = (seed * 1_000_003 + stream) * 1_000_003 + index
-    return torch.Generator().manual_seed(mixed % (1 << 63))
 
 
 def learning_rate(settings: TrainConfig, step: int) -> float:

@@ -1,4 +1,4 @@
-"""The one training loop: an operator and its symmetry-broken twin, to the same bits however often it is stopped."""
+"""The one training loop: a metanetwork of any family for any task, to the same bits however often it is stopped."""
 
 import json
 import math
@@ -12,23 +12,17 @@ import torch
 from torch import Tensor, nn
 
 from .._errors import ConfigError
-from .._types import Params
+from .._types import Params, Progress
 from ..files import atomic
-from ..nn import checkpointed
-from ..tasks import Objective, objective_values, score, select
-from . import operator, record
-from .config import Run
-from .draws import draw_images, draw_networks, learning_rate
-from .material import Material, Progress, spread
-from .operator import run_operator as run_operator
-
-MODELS = ("ours", "broken")
-"""The operator, and its twin without the scale symmetry."""
+from ..tasks import AbstractProblem, Batch, select, spread, to
+from . import models, record
+from .config import OURS, Run
+from .draws import draw_networks, learning_rate
 
 
 def model_folder(folder: Path, name: str) -> Path:
-    """Where the files of ``ours`` or ``broken`` lie."""
-    return folder if name == "ours" else folder / name
+    """Where the files of a model lie: those of a twin in a folder of its name."""
+    return folder if name == OURS else folder / name
 
 
 @final
@@ -47,20 +41,20 @@ class _State:
 
 @final
 class Fit:
-    """One operator's training: draws are functions of (seed, step), everything else is in the saved state."""
+    """One model's training: draws are functions of (seed, step), everything else is in the saved state."""
 
-    def __init__(self, config: Run, material: Material, folder: Path, name: str) -> None:
+    def __init__(self, config: Run, problem: AbstractProblem, folder: Path, name: str) -> None:
         # Three seconds to import: only training pays.
         from lightning_fabric import Fabric
 
-        self.config, self.material, self.folder, self.name = config, material, folder, name
-        self.home = model_folder(folder, name)
+        self.config, self.problem, self.folder, self.name = config, problem, folder, name
+        self.family, self.home = config.models()[name], model_folder(folder, name)
+        dataset = problem.dataset
+        self.networks = dataset.splits["train"]
         settings = config.train
         torch.manual_seed(settings.seed)
         self.fabric = Fabric(accelerator=settings.device, devices=1)
-        module = operator.build(config.model, material.spec, broken=name == "broken")
-        if config.model.recompute:
-            checkpointed(module)
+        module = models.build(self.family, config.task, dataset.spec, dataset.target)
         optimizer = torch.optim.AdamW(
             module.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
@@ -68,27 +62,27 @@ class Fit:
         self.module, self.optimizer = self.fabric.setup(module, optimizer)
         self.best = _copy(module)
         self.state = _State()
-        count = min(settings.validation_networks, len(material.val))
-        self.validation = _to(select(material.val.params, spread(len(material.val), count)), self.fabric.device)
+        held_out = dataset.splits["val"]
+        places = spread(len(held_out), min(settings.validation_networks, len(held_out)))
+        some = to(select(held_out.params, places), self.fabric.device)
+        self.validation = Batch(some, "val", places, settings.seed)
 
     def run(self, stop: threading.Event, progress: Progress | None) -> None:
         """Train until the steps are done or the patience is used up."""
         settings, state = self.config.train, self.state
         self._restore()
         began, saved, before = time.monotonic(), time.monotonic(), state.seconds
-        task = self.material.objective(self.config)
-        train_x, train_y = self._images("train")
         if state.step == 0:
-            self._validate(task)
+            self._validate()
         started_at = state.step
         while state.step < settings.steps and state.waited < settings.patience:
             if stop.is_set():
                 self._save()
                 raise KeyboardInterrupt
-            self._step(task, train_x, train_y)
+            self._step()
             state.seconds = before + time.monotonic() - began
             if state.step % settings.validate_every == 0 or state.step == settings.steps:
-                self._validate(task)
+                self._validate()
             if time.monotonic() - saved >= settings.checkpoint_seconds:
                 self._save()
                 saved = time.monotonic()
@@ -98,11 +92,9 @@ class Fit:
         if state.step > started_at or not (self.home / record.CHECKPOINT).exists():
             self._save()
 
-    def _step(self, task: Objective, images: Tensor, labels: Tensor) -> None:
+    def _step(self) -> None:
         settings, state = self.config.train, self.state
-        chosen = draw_networks(settings, state.step, len(self.material.train))
-        which = draw_images(settings, state.step, len(images)).to(self.fabric.device)
-        images, labels = images[which], labels[which]
+        chosen = draw_networks(settings, state.step, len(self.networks))
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(settings, state.step)
         self.module.train()
@@ -110,8 +102,9 @@ class Fit:
         loss = torch.zeros((), device=self.fabric.device)
         # Networks do not interact: a batch's mean, and its gradient, is the sum over pieces weighted by their shares.
         for piece in chosen.split(settings.per_pass):
-            batch = _to(select(self.material.train.params, piece), self.fabric.device)
-            part = task(self.module(batch), batch, images, labels).mean() * (len(piece) / len(chosen))
+            params = to(select(self.networks.params, piece), self.fabric.device)
+            batch = Batch(params, "train", piece, settings.seed, state.step)
+            part = self.problem.loss(self.module, batch).mean() * (len(piece) / len(chosen))
             self.fabric.backward(part)
             loss += part.detach()
         norm = self.fabric.clip_gradients(self.module, self.optimizer, max_norm=settings.clip, error_if_nonfinite=False)
@@ -127,14 +120,12 @@ class Fit:
         state.loss_count += 1
 
     @torch.no_grad()
-    def _validate(self, task: Objective) -> None:
-        """Score on validation networks and validation images; keep the best weights and log one line."""
+    def _validate(self) -> None:
+        """Score on validation networks; keep the best weights and log one line."""
         settings, state = self.config.train, self.state
         self.module.eval()
-        images, labels = self._images("val")
-        outputs = run_operator(self.module, self.validation, settings.per_pass)
-        loss = objective_values(task, outputs, self.validation, images, labels).mean().item()
-        accuracy = score(outputs, images, labels, self.material.forward).accuracy.mean().item()
+        scores = self.problem.validate(self.module, self.validation, settings.per_pass)
+        loss = next(iter(scores.values()))
         if loss < state.best_loss:
             state.best_loss, state.best_step, state.waited = loss, state.step, 0
             self.best = _copy(self.raw)
@@ -143,12 +134,10 @@ class Fit:
         line = {
             "model": self.name,
             "step": state.step,
-            "epoch": state.step * settings.batch_size / len(self.material.train),
+            "epoch": state.step * settings.batch_size / len(self.networks),
             "seconds": round(state.seconds, 3),
             "train_loss": state.loss_sum / state.loss_count if state.loss_count else None,
-            "val_loss": loss,
-            "val_accuracy": accuracy,
-        }
+        } | {f"val_{name}": value for name, value in scores.items()}
         state.loss_sum, state.loss_count = 0.0, 0
         record.append_metrics(self.folder, line)
 
@@ -158,14 +147,8 @@ class Fit:
         for index, entry in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{index}/{key}": torch.as_tensor(value) for key, value in entry.items()}
         tensors["generator"] = torch.get_rng_state()
-        about = {
-            "activation": self.material.activation,
-            "images": self.material.images.name,
-            "objective": self.config.objective.model_dump_json(),
-            "recipe": self.config.name,
-        }
-        broken = self.name == "broken"
-        operator.save(self.home / record.CHECKPOINT, self.best, self.config.model, broken, self.material.spec, about)
+        place, dataset = self.home / record.CHECKPOINT, self.problem.dataset
+        models.save(place, self.best, self.family, self.config.task, dataset, self.config.name)
         atomic.save_tensors(self.home / record.RESUME, tensors, {"state": json.dumps(asdict(self.state))})
 
     def _restore(self) -> None:
@@ -196,18 +179,9 @@ class Fit:
         whole: dict[str, Any] = self.optimizer.state_dict()
         self.optimizer.load_state_dict({"state": entries, "param_groups": whole["param_groups"]})
 
-    def _images(self, split: str) -> tuple[Tensor, Tensor]:
-        images = self.material.images
-        pair = (images.train_x, images.train_y) if split == "train" else (images.val_x, images.val_y)
-        return pair[0].to(self.fabric.device), pair[1].to(self.fabric.device)
-
 
 def _copy(module: nn.Module) -> Params:
     return {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}
-
-
-def _to(params: Params, device: torch.device) -> Params:
-    return {name: tensor.to(device) for name, tensor in params.items()}
 
 
 def _part(tensors: Params, prefix: str) -> Params:

@@ -1,14 +1,14 @@
 """``report.html`` of a run folder: one file that opens without a network, made from the folder's files alone."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from .._errors import ConfigError
 from ..files.atomic import read_json, write_text
-from ._headline import headline
-from ._page import page
-from .plots import figures
+from ..plots import curves, drawn
+from ..tasks import AbstractTask, Table
+from ._page import Figure, page
 from .record import CONFIG, REPORT, RESULTS, read_metrics
 
 
@@ -22,16 +22,17 @@ def report(run_dir: Path) -> Path:
         ConfigError: if the folder has no readable ``results.json``.
     """
     results = read_results(run_dir)
-    drawn = figures(results, read_metrics(run_dir))
-    for name, svg in drawn.items():
-        write_text(run_dir / "plots" / f"{name}.svg", svg)
-    config = run_dir / CONFIG
+    task, config = task_of(results), run_dir / CONFIG
+    shown = _figures(task, results, read_metrics(run_dir))
+    for name, figure in shown.items():
+        write_text(run_dir / "plots" / f"{name}.svg", figure.svg)
     text = page(
-        _title(results),
-        results,
-        headline(results),
-        drawn,
-        _facts(results),
+        task.title(results),
+        task.headline(results),
+        list(shown.values()),
+        task.tables(results),
+        _facts(task, results),
+        results.get("command") or "",
         config.read_text() if config.exists() else "",
     )
     path = run_dir / REPORT
@@ -52,16 +53,39 @@ def read_results(run_dir: Path) -> dict[str, Any]:
     return read_json(run_dir / RESULTS)
 
 
-def _title(results: Mapping[str, Any]) -> str:
-    return f"Improving networks in one forward pass: {results.get('recipe', 'a run')}"
+def task_of(results: Mapping[str, Any]) -> type[AbstractTask]:
+    """The task that results are of; those from before there were several are of networks that were improved."""
+    return AbstractTask.of(results.get("task", "improve"))
 
 
-def _facts(results: Mapping[str, Any]) -> list[tuple[str, str]]:
+def headline(results: Mapping[str, Any]) -> str:
+    """One honest sentence about a run, made from its numbers."""
+    return task_of(results).headline(results)
+
+
+def tables(results: Mapping[str, Any]) -> list[Table]:
+    """The tables of a run."""
+    return task_of(results).tables(results)
+
+
+def _figures(
+    task: type[AbstractTask], results: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]
+) -> dict[str, Figure]:
+    own = {name: Figure(name, *parts) for name, parts in task.figures(results).items()}
+    keys = [key for key in dict.fromkeys(key for line in metrics for key in line) if key.startswith("val_")]
+    panels = [(key, key.removeprefix("val_") + ", validation", 1.0) for key in keys[:2]]
+    names = {row["method"]: row.get("label") or row["method"] for row in results["rows"]}
+    svg = drawn("curves", lambda: curves(metrics, panels, names)) if panels else None
+    caption = "Scores of each trained model on validation networks."
+    return own | ({"curves": Figure("curves", "Training", caption, svg)} if svg else {})
+
+
+def _facts(task: type[AbstractTask], results: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What was run, as (name, value)."""
     counts = results.get("num_networks") or {}
-    facts = {
-        "target networks": f"{results.get('activation', '?')} MLPs on {results.get('images', '?')}",
-        "objective": f"{results.get('objective', '?')}, L1 weight {results.get('l1', 0)}",
+    models = results.get("models") or {}
+    facts = task.described(results) | {
+        "models": ", ".join(f"{name}: {kind}" for name, kind in models.items()),
         "networks": ", ".join(f"{count} {split}" for split, count in counts.items()),
         "seed": str(results.get("seed", "?")),
         "commit": str(results.get("commit") or "unknown"),

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .._errors import ConfigError, ZooError
+from .._types import Progress
 from ..files import atomic
-from ..zoo import MANIFEST, Progress, Zoo, check_same, index_fingerprint, make_zoo, unfinished
+from ..zoo import MANIFEST, Zoo, check_same, index_fingerprint, make_zoo, unfinished
 from . import record
 from .config import Run
 

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from .._frozen import MOST_RUNS, Frozen
 from ._hyper import HyperSpace
 from ._images import ImageSet
-from ._targets import MLPTarget
+from .targets import MLPTarget
 
 
 @final

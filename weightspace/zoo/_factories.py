@@ -3,9 +3,7 @@
 import torch
 from torch import Tensor
 
-from ._convnets import CNN, ResNet
-from ._siren import Siren
-from ._targets import MLP
+from .targets import CNN, MLP, ResNet, Siren
 
 _WIDE = (784, 512, 512, 512, 10)
 

@@ -11,7 +11,7 @@ from .._types import Params
 from ._flat import num_weights, views
 from ._hyper import stream
 from ._optimizers import make_optimizer
-from ._siren import SirenTarget, pixel_grid
+from .targets import SirenTarget, pixel_grid
 
 MOST_AT_ONCE = 16
 """Networks per batched product: more gain nothing and leave the cache."""

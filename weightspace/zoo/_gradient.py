@@ -1,6 +1,6 @@
 """Gradients of the mean cross-entropy of many MLPs, each on its own batch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from .._types import Params
-from ._targets import num_layers, stacked_hidden
+from .targets.mlp import num_layers, stacked_hidden
 
 
 def cross_entropy_gradient(
@@ -32,7 +32,14 @@ def cross_entropy_gradient(
         out: Stacked tensors of the same shapes, overwritten.
     """
     if activation not in ("tanh", "relu"):
-        _automatic(params, x, targets, activation, masks, out)
+        # Copied for the same reason as in `automatic_gradient`.
+        with torch.inference_mode(False):
+            factors = None if masks is None else [mask.clone() for mask in masks]
+
+        def forward(leaves: Params, images: Tensor) -> Tensor:
+            return class_first_logits(leaves, images, activation, factors).transpose(1, 2)
+
+        automatic_gradient(params, {}, x, targets, forward, out)
         return
     last = num_layers(params) - 1
     # For tanh the sigmoid s of twice the pre-activation is kept: tanh = 2s - 1 and its derivative is 4 s (1 - s).
@@ -85,19 +92,19 @@ def class_first_logits(
     return torch.baddbmm(bias.unsqueeze(2), weight, h.transpose(1, 2))
 
 
-def _automatic(
+def automatic_gradient(
     params: Params,
-    x: Tensor,
-    targets: Tensor,
-    activation: str,
-    masks: Sequence[Tensor] | None,
+    fixed: Params,
+    x: Float[Tensor, "b p i"],
+    targets: Int[Tensor, "b p"] | Float[Tensor, "b o p"],
+    forward: Callable[[Params, Tensor], Float[Tensor, "b p o"]],
     out: Params,
 ) -> None:
+    """The same for networks that are run by ``forward``, with entries that stay ``fixed``, by autograd."""
     # The trainer runs in inference mode; its tensors have to be copied before autograd may keep them.
     with torch.inference_mode(False), torch.enable_grad():
         leaves = {name: value.detach().clone().requires_grad_() for name, value in params.items()}
-        factors = None if masks is None else [mask.clone() for mask in masks]
-        logits = class_first_logits(leaves, x.clone(), activation, factors)
+        logits = forward({name: value.clone() for name, value in fixed.items()} | leaves, x.clone()).transpose(1, 2)
         # Networks do not interact, so the gradient of the sum holds each network's own gradient.
         loss = F.cross_entropy(logits, targets.clone(), reduction="sum") / x.shape[1]
         grads = torch.autograd.grad(loss, list(leaves.values()))

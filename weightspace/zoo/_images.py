@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from .._errors import ConfigError
+from .targets import AbstractTarget
 
 ImageSet = Literal["digits", "mnist", "fashion_mnist", "cifar10"]
 """Image sets by name; ``digits`` ships with scikit-learn, the others are parquet files."""
@@ -109,6 +110,28 @@ def load_images(
                 ) from error
         arrays[part] = np.concatenate(blocks)
     return _with_halves(name, arrays["train"], tables["train"][1], arrays["test"], tables["test"][1])
+
+
+def images_of(
+    target: AbstractTarget,
+    name: str,
+    data_dir: str | os.PathLike[str] | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Images:
+    """The image set of that name in the size that the target reads: 8x8, or the images' own.
+
+    Raises:
+        ConfigError: if the images cannot be read, or come in no size that fits.
+    """
+    pixels, classes = target.sizes
+    images = load_images(name, data_dir, progress, full_size=pixels != SIDE**2)
+    if images.train_x.shape[1] != pixels or images.num_classes > classes:
+        raise ConfigError(
+            f"networks with {pixels} inputs and {classes} outputs cannot classify {name}, which has "
+            f"{images.train_x.shape[1]} pixels and {images.num_classes} classes. Choose other --images, or other "
+            "networks."
+        )
+    return images
 
 
 def gray_8x8(pixels: np.ndarray) -> np.ndarray:

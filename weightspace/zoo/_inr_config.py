@@ -6,7 +6,7 @@ from pydantic import Field
 
 from .._frozen import MOST_RUNS, Frozen
 from ._images import ImageSet
-from ._siren import SirenTarget
+from .targets import SirenTarget
 
 
 @final

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .._errors import ConfigError
 from .._frozen import MOST_RUNS
+from .._types import Progress
 from ..gauge import derive
 from ..spec import SymmetrySpec, to_text
 from ._any_config import AnyZooConfig
@@ -18,7 +19,7 @@ from ._make_inrs import InrMaker
 from ._make_mlps import MLPMaker
 from ._make_seeds import SeedMaker
 from ._maker import AbstractMaker, Shard
-from ._pool import Advance, Progress, workers
+from ._pool import Advance, workers
 from ._resume import FOLDER, finished, missing, read_identity
 from ._store import (
     FORMAT,

@@ -16,7 +16,7 @@ from ._images import Images
 from ._inr_config import InrZooConfig
 from ._maker import AbstractMaker, Shard
 from ._pool import Advance
-from ._siren import pixel_grid, stacked_siren
+from .targets import pixel_grid, stacked_siren
 
 _OF_TEN = {"train": 8, "val": 1, "test": 1}  # runs of each split among ten in a row
 

@@ -5,15 +5,14 @@ holds one of them. A thread for each group is as fast, steady, and gives the sam
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import final
 
 import torch
 
-Progress = Callable[[int, int, str], None]
-"""Called with the model-images done, all of them, and a message."""
+from .._types import Progress
 
 
 @final

@@ -5,9 +5,8 @@ from typing import Annotated, Any, Literal, final
 from pydantic import Field
 
 from .._frozen import MOST_RUNS, Frozen
-from ._convnets import CNNTarget, ResNetTarget
 from ._images import ImageSet
-from ._targets import MLPTarget
+from .targets import CNNTarget, MLPTarget, ResNetTarget
 
 SeedTarget = Annotated[MLPTarget | CNNTarget | ResNetTarget, Field(discriminator="kind")]
 

@@ -18,7 +18,7 @@ from ._hyper import Hyper, stream
 from ._images import Images
 from ._init import initial_weights
 from ._optimizers import AbstractOptimizer, make_optimizer
-from ._targets import MLPTarget
+from .targets import MLPTarget
 
 MOST_AT_ONCE = 32
 """Networks per batched product: more gain nothing and leave the cache."""

@@ -5,6 +5,7 @@ from dataclasses import replace
 from ..._errors import ConfigError
 from ...spec import SymmetrySpec
 from ._chain import spec_of
+from ._family import PublishedFamily as PublishedFamily
 from ._models import PublishedFunctional as PublishedFunctional
 from ._models import PublishedOperator as PublishedOperator
 from ._presets import PRESETS as PRESETS

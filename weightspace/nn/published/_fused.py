@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from .._activation import casts
 from .._edges import Kernels, Outer
 from .._equivariant import Mlp
 from .._linear import gradients, matmul
@@ -23,7 +24,7 @@ from ._rows import Block, weighted_total
 
 def applies(mlp: Mlp, x: Tensor) -> bool:
     """Whether the fused steps may stand for the parts: no dropout to draw, no numbers cast automatically."""
-    return not ((mlp.training and mlp.dropout.p > 0) or torch.is_autocast_enabled(x.device.type))
+    return not ((mlp.training and mlp.dropout.p > 0) or casts(x))
 
 
 def message(

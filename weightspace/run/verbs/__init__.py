@@ -1,0 +1,1 @@
+"""What the command line does with files of networks, one verb a file or a few."""

@@ -1,0 +1,219 @@
+"""Tasks that read something off each network: a functional's answer against what is known of the network.
+
+A task of this kind says what the goal of a network is and how an answer is judged; the rest is here. Its table has the
+run's models and one control, the best answer that looks at no network.
+"""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, final
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from .._types import Params, Progress
+from ..nn import AbstractFamily, AbstractFunctional, Architecture
+from ._dataset import Dataset, Networks
+from ._methods import Answer, Context, Method, timed
+from ._stacks import num_networks, select
+from ._table import SECONDS, Column, Row, Table, interval, is_done, table_of
+from ._task import AbstractProblem, AbstractTask, Batch
+from .bootstrap import mean_interval
+
+Goals = Float[Tensor, "b o"] | Int[Tensor, " b"]
+"""Numbers for each network, or its class."""
+
+
+@final
+@dataclass(frozen=True)
+class Score:
+    """A number by which answers are judged.
+
+    Attributes:
+        name: Key in the results.
+        title: Of its column, with the unit.
+        meaning: What it measures.
+        factor: What values are multiplied by in tables (100 for percent).
+        digits: Decimals in tables.
+        higher: Whether more is better.
+    """
+
+    name: str
+    title: str
+    meaning: str
+    factor: float = 1.0
+    digits: int = 3
+    higher: bool = False
+
+
+class AbstractReading(AbstractTask):
+    """A task whose goal is a few numbers, or a class, for each network.
+
+    Attributes:
+        scores: How answers are judged; the first is the one that matters.
+        out: Numbers of an answer.
+    """
+
+    scores: ClassVar[tuple[Score, ...]] = (Score("error", "squared error", "mean squared difference from the goal"),)
+    out: ClassVar[int] = 1
+
+    @abstractmethod
+    def goals(self, dataset: Dataset, networks: Networks) -> Goals:
+        """What is to be read off each network: ``[b, out]`` numbers, or ``[b]`` classes (integers).
+
+        Raises:
+            ConfigError: if these networks have no such goal.
+        """
+
+    def losses(self, answers: Float[Tensor, "b o"], goals: Goals) -> Float[Tensor, " b"]:
+        """What training minimizes: cross-entropy for classes, else the squared error."""
+        if goals.is_floating_point():
+            return (answers - goals).square().mean(1)
+        return F.cross_entropy(answers, goals, reduction="none")
+
+    def judged(self, answers: Float[Tensor, "b o"], goals: Goals) -> dict[str, Tensor]:
+        """By name of a score, its value for each network."""
+        return {"error": (answers - goals).square().mean(1)}
+
+    def constant(self, goals: Goals) -> Float[Tensor, " o"]:
+        """The best answer that looks at no network: mean of the goals, or log frequencies of classes."""
+        if goals.is_floating_point():
+            return goals.mean(0)
+        return (torch.bincount(goals, minlength=self.out).float() / len(goals)).clamp_min(1e-6).log()
+
+    def model(self, family: AbstractFamily, architecture: Architecture) -> AbstractFunctional:
+        """An untrained functional."""
+        return family.functional(architecture, self.out)
+
+    def open(
+        self, dataset: Dataset, *, data_dir: str | Path | None = None, progress: Progress | None = None
+    ) -> "ReadingProblem":
+        """The task on a dataset, with the goals of all networks."""
+        del data_dir, progress
+        return ReadingProblem(self, dataset, {name: self.goals(dataset, of) for name, of in dataset.splits.items()})
+
+    @classmethod
+    def title(cls, results: Mapping[str, Any]) -> str:
+        """Of the report."""
+        return f"Reading networks ({str(results['task']).replace('_', ' ')}): {results.get('recipe', 'a run')}"
+
+    @classmethod
+    def headline(cls, results: Mapping[str, Any]) -> str:
+        """The run's model against the answer that looks at no network, by the first score."""
+        rows = {row["method"]: row for row in results["rows"]}
+        ours, constant = (rows.get(name) for name in ("ours", "constant"))
+        first = cls.scores[0]
+        if ours is None or not is_done(ours):
+            return "The model was not run yet, so there is nothing to compare."
+        said = f"{first.title}: {_number(first)(ours[first.name]['mean'])}"
+        if constant is None or not is_done(constant):
+            return f"On {results['num_networks']['test']} unseen networks, {said}."
+        return (
+            f"On {results['num_networks']['test']} unseen networks, {said}, against "
+            f"{_number(first)(constant[first.name]['mean'])} of the best answer that looks at no network."
+        )
+
+    @classmethod
+    def explained(cls, results: Mapping[str, Any]) -> str:
+        """Networks and intervals."""
+        counts = results["num_networks"]
+        return (
+            f"{counts['train']} networks to train on, {counts['val']} for choices, {counts['test']} unseen ones in the "
+            "table. Intervals are 95 % bootstrap over training runs of networks. Seconds are wall time divided by "
+            f"networks, {results['threads']} threads."
+        )
+
+    @classmethod
+    def tables(cls, results: Mapping[str, Any]) -> list[Table]:
+        """Every score of every method."""
+        columns = [Column(s.title, s.meaning, interval(s.name, _number(s))) for s in cls.scores]
+        rows: list[Row] = results["rows"]
+        return [table_of("What each method reads", [*columns, SECONDS], rows)]
+
+    @classmethod
+    def described(cls, results: Mapping[str, Any]) -> dict[str, str]:
+        """The networks."""
+        return {"networks read": f"{results.get('architecture', '?')} on {results.get('images', '?')}"}
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class ReadingProblem(AbstractProblem):
+    """Networks with their goals.
+
+    Attributes:
+        task: The configuration.
+        dataset: The networks.
+        goals: By split.
+    """
+
+    task: AbstractReading
+    dataset: Dataset
+    goals: Mapping[str, Tensor]
+
+    def loss(self, model: nn.Module, batch: Batch) -> Float[Tensor, " b"]:
+        """Of the model's answers."""
+        answers = model(batch.params)
+        return self.task.losses(answers, self.goals[batch.split][batch.where].to(answers.device))
+
+    def validate(self, model: nn.Module, batch: Batch, per_pass: int) -> dict[str, float]:
+        """Loss and scores."""
+        answers = _answers(model, batch.params, per_pass)
+        goals = self.goals[batch.split][batch.where].to(answers.device)
+        scores = {name: value.double().mean().item() for name, value in self.task.judged(answers, goals).items()}
+        return {"loss": self.task.losses(answers, goals).mean().item()} | scores
+
+    def methods(self, models: Mapping[str, AbstractFamily]) -> Sequence[Method[Tensor]]:
+        """The models, and the answer that looks at no network."""
+        rows = [_model_row(name, family) for name, family in models.items()]
+        return [Method("constant", "best answer without looking", False, self._constant), *rows]
+
+    def numbers(self, answer: Answer[Tensor], test: Networks, seed: int) -> dict[str, Any]:
+        """Scores and answers, network by network."""
+        del seed
+        goals = self.task.goals(self.dataset, test)
+        judged = self.task.judged(answer.value, goals)
+        return {"scores": {n: v.double().tolist() for n, v in judged.items()}, "answers": answer.value.tolist()}
+
+    def row(self, method: Method[Any], cells: Mapping[str, dict[str, Any]], weights: np.ndarray) -> dict[str, Any]:
+        """Mean scores with intervals."""
+        cell = cells[method.name]
+        means = {n: mean_interval(np.asarray(v), weights).to_json() for n, v in cell["scores"].items()}
+        return means | {"seconds_per_network": cell["seconds_per_network"], "detail": cell["detail"]}
+
+    def facts(self) -> dict[str, Any]:
+        """The networks."""
+        return {"architecture": self.dataset.target.kind, "images": self.dataset.images}
+
+    def inputs(self) -> Params:
+        """The goals."""
+        return dict(self.goals)
+
+    def _constant(self, context: Context) -> Answer[Tensor]:
+        answer = self.task.constant(self.goals["train"])
+        return Answer(answer.expand(len(context.test), -1), 0.0)
+
+
+def _model_row(name: str, family: AbstractFamily) -> Method[Tensor]:
+    def answer(context: Context) -> Answer[Tensor]:
+        module = context.model(name)
+        return timed(lambda: _answers(module, context.test.params, context.per_pass))
+
+    symmetry = family.model_dump().get("symmetry", "full")
+    twin = "" if symmetry == "full" else f", {symmetry.replace('broken', 'symmetry broken')}"
+    return Method(name, f"{family.kind}{twin}", False, answer, model=name)
+
+
+@torch.no_grad()
+def _answers(model: nn.Module, params: Params, per_pass: int) -> Float[Tensor, "b o"]:
+    starts = range(0, num_networks(params), per_pass)
+    return torch.cat([model(select(params, slice(at, at + per_pass))) for at in starts])
+
+
+def _number(score: Score) -> Any:
+    return lambda value: f"{score.factor * value:.{score.digits}f}"
