@@ -161,9 +161,9 @@ def test_recomputed_rounds_give_the_same_gradients():
     torch.testing.assert_close(*gradients, rtol=1e-12, atol=1e-12)
 
 
-def test_the_family_is_found_by_its_kind():
-    family = AbstractFamily.read({"kind": "matrix", "width": 8})
-    assert isinstance(family, MatrixFamily)
+def test_the_family_is_data_and_asks_for_a_module_where_it_has_probes():
+    family = MatrixFamily.model_validate({"kind": "matrix", "width": 8})
+    assert isinstance(family, AbstractFamily)
     assert not family.needs_module
     assert family.model_copy(update={"probes": 4}).needs_module
 

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from ..._errors import SpecError
 from ...gauge.index import places
-from ...spec import SymmetrySpec
 from ...view import Block, Field, MatrixView
 
 
