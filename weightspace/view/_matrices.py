@@ -25,9 +25,12 @@ class MatrixView(nn.Module):
         SpecError: for a parameter that cannot be read as blocks, by name.
     """
 
+    _joint: dict[str, int | None]
+    """The axis along which parts are put side by side; none: they are put back by a table."""
+
     def __init__(self, spec: SymmetrySpec) -> None:
         super().__init__()
-        self.spec = spec
+        self.spec, self._joint = spec, {}
         by_name = {name: blocks(spec, name) for name in spec.axes}
         self.blocks: tuple[Block, ...] = tuple(block for found in by_name.values() for block in found)
         self.fields: tuple[Field, ...] = tuple(dict.fromkeys(end for block in self.blocks for end in block.ends))

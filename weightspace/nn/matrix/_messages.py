@@ -117,7 +117,7 @@ class Messages(nn.Module):
                     arrived[way].setdefault(field, []).append(got * self.scale[field][way])
             return
         matrix = matrices[arc.block]
-        target, source = ends
+        target, source = ends[0], ends[1]
         tap, scale = None if taps is None else taps[:, 0], self.scale[target][0]
         arrived[0].setdefault(target, []).append(ahead(matrix, ways[0][source], block.groups, tap, scale))
         if self.ways > 1:

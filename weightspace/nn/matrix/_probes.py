@@ -150,9 +150,11 @@ class Probes(nn.Module):
 
         def one(own: Params) -> tuple[Tensor, dict[int, Tensor], dict[int, Tensor]]:
             if cotangent is None:
-                return *call(own, None), {}
+                outputs, taken = call(own, None)
+                return outputs, taken, {}
             zeros = {number: x.new_zeros(shape) for number, shape in shapes.items()}
-            outputs, pull, taken = vjp(lambda shifts: call(own, shifts), zeros, has_aux=True)
+            made: Any = vjp(lambda shifts: call(own, shifts), zeros, has_aux=True)
+            outputs, pull, taken = made
             return outputs, taken, pull(cotangent)[0]
 
         outputs, taken, gradients = vmap(one, randomness="same")(dict(params))
