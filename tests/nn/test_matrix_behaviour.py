@@ -81,7 +81,8 @@ def test_laws_hold_on_awkward_networks_one_by_one(spec):
     params = awkward(spec, torch.float64)
     element = gauges(spec, len(next(iter(params.values()))))
     functional, operator = (build(model, spec, rounds=2) for model in BOTH)
-    assert pulled_back_error(operator, spec, params, element).max() <= 1e-9
+    assert isinstance(operator, MatrixOperator)
+    assert pulled_back_error(operator, spec, params, element).max() <= 1e-9  # pyright: ignore[reportArgumentType]
     with torch.no_grad():
         here, there = functional(params), functional(act(element, params, spec))
     assert ((there - here).abs() <= 1e-9 * (here - here.roll(1, 0)).abs().max()).all()

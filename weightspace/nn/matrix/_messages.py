@@ -107,7 +107,7 @@ class Messages(nn.Module):
     ) -> None:
         block, ends = self.view.blocks[arc.block], self._ends(arc)
         taps = self.taps[str(arc.block)] if block.taps > 1 else None
-        if len(ends) > 2:
+        if len(ends) != 2:
             value = reading.values[arc.block]
             value = value.square() if self.even else value
             for end, field in enumerate(ends):
@@ -117,7 +117,7 @@ class Messages(nn.Module):
                     arrived[way].setdefault(field, []).append(got * self.scale[field][way])
             return
         matrix = matrices[arc.block]
-        target, source = ends[0], ends[1]
+        target, source = ends
         tap, scale = None if taps is None else taps[:, 0], self.scale[target][0]
         arrived[0].setdefault(target, []).append(ahead(matrix, ways[0][source], block.groups, tap, scale))
         if self.ways > 1:
