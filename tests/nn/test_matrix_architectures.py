@@ -33,15 +33,15 @@ def spec_of(name: str) -> SymmetrySpec:
 
 
 def networks(name: str) -> tuple[dict[str, Tensor], list[str]]:
-    """Four unrelated networks, then the first with 1 % of one parameter tensor changed, and the names of those."""
+    """Four unrelated networks, then the first with every entry of one tensor moved by 1 %, and the names of those."""
     module, generator = ARCHITECTURES[name].factory(), torch.Generator().manual_seed(0)
     rows = [{key: value.detach() for key, value in random_state(module, seed).items()} for seed in range(4)]
     names = [key for key, value in rows[0].items() if value.is_floating_point()]
     for key in names:
         value = rows[0][key]
         for _ in range(DRAWS):
-            noise = torch.randn(value.shape, generator=generator, dtype=torch.float64)
-            rows.append(rows[0] | {key: value * (1 + 0.01 * noise)})
+            sign = torch.randint(0, 2, value.shape, generator=generator) * 2 - 1
+            rows.append(rows[0] | {key: value * (1 + 0.01 * sign)})
     return stack(rows), names
 
 

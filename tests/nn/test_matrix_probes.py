@@ -12,7 +12,8 @@ from torch import nn
 import weightspace as ws
 from weightspace import ConfigError
 from weightspace.gauge import sample
-from weightspace.nn import Architecture, MatrixFamily
+from weightspace.nn import Architecture, MatrixFamily, MatrixFunctional
+from weightspace.nn.matrix._probes import Probes
 from weightspace.testing import assert_invariant, random_params
 
 
@@ -62,6 +63,11 @@ def read(name: str) -> tuple[Architecture, nn.Module]:
     return Architecture(ws.derive(module, example), module, example), module
 
 
+def probes_of(model: MatrixFunctional) -> Probes:
+    assert model.backbone.probes is not None
+    return model.backbone.probes
+
+
 @pytest.mark.parametrize("derivatives", [False, True])
 @pytest.mark.parametrize("name", NETS)
 def test_laws_hold_with_probes(name, derivatives):
@@ -74,9 +80,9 @@ def test_laws_hold_with_probes(name, derivatives):
     assert error <= 1e-10
     assert change > 1e-3
     functional(params).square().sum().backward()
-    probes = functional.backbone.probes
-    assert probes.inputs.grad.abs().max() > 0
-    assert derivatives == (probes.cotangent is not None and bool(probes.cotangent.grad.abs().max() > 0))
+    probes = probes_of(functional)
+    learned = [probes.inputs, *([probes.cotangent] if derivatives else [])]
+    assert all(one is not None and one.grad is not None and one.grad.abs().max() > 0 for one in learned)
     assert probes.channels
 
 
@@ -96,7 +102,8 @@ def test_probes_alone_read_outputs_on_learned_inputs():
 def test_activations_and_their_gradients_are_those_of_the_network():
     known, _ = read("tanh")
     family = MatrixFamily(width=8, probes=5, derivatives=True)
-    probes = family.functional(known, 2).double().backbone.probes
+    probes = probes_of(family.functional(known, 2).double())
+    assert probes.cotangent is not None
     params = double(known.spec, 2)
     outputs, states = probes._run(params, probes.inputs, probes._captures, probes.cotangent)
     place = [(c.module, c.output) for c in probes._captures].index(("0", True))
@@ -113,7 +120,7 @@ def test_activations_and_their_gradients_are_those_of_the_network():
 
 def test_tensors_whose_neurons_stand_elsewhere_are_left_out():
     known, _ = read("mixer")
-    probes = MatrixFamily(width=8, rounds=1, probes=3).functional(known, 2).backbone.probes
+    probes = probes_of(MatrixFamily(width=8, rounds=1, probes=3).functional(known, 2))
     assert {one.module for one in probes._captures} >= {"embed", "out"}
 
 

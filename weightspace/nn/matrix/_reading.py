@@ -80,11 +80,17 @@ class Reader(nn.Module):
         flat = {place: value.flatten(3).flatten(0, 1) for place, value in enumerate(values) if value.dim() == 5}
         squares = {place: value.square() for place, value in flat.items()} if self.with_squares else {}
         features = {
-            field: _join([values[place] for place, home in self.nodes.homes.items() if home == field])
+            field: _join([self._feature(k, values[k]) for k, home in self.nodes.homes.items() if home == field])
             for field in self.num_features
         }
         frozen = frozenset(place for place, block in enumerate(blocks) if block.name in still)
         return Reading(values, flat, squares, features, unit, torch.cat([logs, *numbers], 1), frozen)
+
+    def _feature(self, place: int, value: Tensor) -> Tensor:
+        """Variances tell by their logarithm: of sizes near one another the ratios alone say something."""
+        if not self.view.blocks[place].offset:
+            return value
+        return 2 * value.clamp_min(1e-3).log()
 
 
 def _join(values: list[Tensor]) -> Tensor:

@@ -34,8 +34,8 @@ class Start(nn.Module):
         self.nodes = nodes
         num = [reader.num_features.get(field, 0) + extra[0].get(field, 0) for field in nodes.fields]
         self.maps = nn.ModuleDict({str(k): nn.Linear(size, width, bias=False) for k, size in enumerate(num) if size})
-        for one in self.maps.values():
-            nn.init.normal_(one.weight, std=one.in_features**-0.5)  # pyright: ignore[reportArgumentType]
+        for one in self.maps.parameters():
+            nn.init.normal_(one, std=one.shape[1] ** -0.5)
         self.units = nn.Parameter(torch.randn(nodes.num_units, width))
         self.numbers = Mlp(reader.num_context + extra[1], width, width)
         self.inner = nn.Linear(width, width)
