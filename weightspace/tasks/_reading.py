@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from .._errors import ConfigError
 from .._types import Params, Progress
 from ..nn import AbstractFamily, AbstractFunctional, Architecture
 from ._dataset import Dataset, Networks
@@ -95,12 +96,13 @@ class AbstractReading(AbstractTask):
     ) -> "ReadingProblem":
         """The task on a dataset, with the goals of all networks."""
         del data_dir, progress
-        return ReadingProblem(self, dataset, {name: self.goals(dataset, of) for name, of in dataset.splits.items()})
+        return ReadingProblem(self, dataset, {name: self._checked(dataset, of) for name, of in dataset.splits.items()})
 
     @classmethod
     def title(cls, results: Mapping[str, Any]) -> str:
         """Of the report."""
-        return f"Reading networks ({str(results['task']).replace('_', ' ')}): {results.get('recipe', 'a run')}"
+        name = str(results["task"]).partition(":")[0].rpartition(".")[2].replace("_", " ")
+        return f"Reading networks ({name}): {results.get('recipe', 'a run')}"
 
     @classmethod
     def headline(cls, results: Mapping[str, Any]) -> str:
@@ -139,6 +141,33 @@ class AbstractReading(AbstractTask):
     def described(cls, results: Mapping[str, Any]) -> dict[str, str]:
         """The networks."""
         return {"networks read": f"{results.get('architecture', '?')} on {results.get('images', '?')}"}
+
+    def _checked(self, dataset: Dataset, networks: Networks) -> Goals:
+        """The goals, once they are known to be one for each network: others would broadcast, and train on nonsense.
+
+        Raises:
+            ConfigError: if they are not.
+        """
+        goals, num = self.goals(dataset, networks), len(networks)
+        who = f"goals() of the task {self.kind!r}"
+        if goals.is_floating_point():
+            if goals.shape != (num, self.out):
+                raise ConfigError(
+                    f"{who} returned numbers of shape {list(goals.shape)} for {num} networks. Return [{num}, {self.out}]: "
+                    f"a row for each network, as long as `out`, which is {self.out}."
+                )
+            if not bool(goals.isfinite().all()):
+                lost = int((~goals.isfinite()).any(1).sum())
+                raise ConfigError(
+                    f"{who} are not finite for {lost} of {num} networks. Leave these out: see keeps() of a task."
+                )
+        elif goals.shape != (num,) or not 0 <= int(goals.min()) <= int(goals.max()) < self.out:
+            raise ConfigError(
+                f"{who} returned whole numbers of shape {list(goals.shape)}, from {int(goals.min())} to "
+                f"{int(goals.max())}, for {num} networks. Return [{num}] classes from 0 to {self.out - 1}: `out` is the "
+                f"number of classes, {self.out}. Numbers to be predicted are floats."
+            )
+        return goals
 
 
 @final
