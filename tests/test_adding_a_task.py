@@ -8,16 +8,13 @@ import shlex
 import subprocess
 import sys
 from contextlib import redirect_stdout
-from pathlib import Path
 
 import pytest
+from page_code import FILES, PAGE, ROOT, written
 
 from weightspace.cli import main
 from weightspace.run import record
 
-ROOT = Path(__file__).parents[1]
-PAGE = (ROOT / "docs" / "adding-a-task.md").read_text()
-FILES = dict(re.findall(r"`(\w+\.py)`:\n\n```python\n(.*?)```", PAGE, re.DOTALL))
 COMMANDS = [
     shlex.split(line)[1:] for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()
 ]
@@ -30,9 +27,7 @@ def said(tmp_path_factory):
 
     The last command has a process of its own, which finds the user's modules without help of Python's.
     """
-    folder, patch, printed = tmp_path_factory.mktemp("user"), pytest.MonkeyPatch(), []
-    for name, text in FILES.items():
-        (folder / name).write_text(text)
+    folder, patch, printed = written(tmp_path_factory.mktemp("user")), pytest.MonkeyPatch(), []
     patch.chdir(folder)
     patch.setattr(sys, "path", [*sys.path])
     *first, last = COMMANDS

@@ -52,15 +52,25 @@ class Score:
     higher: bool = False
 
 
+NUMBER_SCORES = (Score("error", "squared error", "mean squared difference from the goal"),)
+"""How predicted numbers are judged unless a task says otherwise."""
+
+CLASS_SCORES = (
+    Score("accuracy", "accuracy (%)", "networks that are put into their class", 100.0, 1, higher=True),
+    Score("cross_entropy", "cross-entropy (nats)", "mean negative log-probability of the class"),
+)
+"""The same for classes."""
+
+
 class AbstractReading(AbstractTask):
     """A task whose goal is a few numbers, or a class, for each network.
 
     Attributes:
-        scores: How answers are judged; the first is the one that matters.
-        out: Numbers of an answer.
+        scores: How answers are judged; the first is the one that matters. For classes: :data:`CLASS_SCORES`.
+        out: Numbers of an answer; for classes, how many there are.
     """
 
-    scores: ClassVar[tuple[Score, ...]] = (Score("error", "squared error", "mean squared difference from the goal"),)
+    scores: ClassVar[tuple[Score, ...]] = NUMBER_SCORES
     out: ClassVar[int] = 1
 
     @abstractmethod
@@ -79,7 +89,10 @@ class AbstractReading(AbstractTask):
 
     def judged(self, answers: Float[Tensor, "b o"], goals: Goals) -> dict[str, Tensor]:
         """By name of a score, its value for each network."""
-        return {"error": (answers - goals).square().mean(1)}
+        if goals.is_floating_point():
+            return {"error": (answers - goals).square().mean(1)}
+        right = (answers.argmax(1) == goals).double()
+        return {"accuracy": right, "cross_entropy": F.cross_entropy(answers, goals, reduction="none")}
 
     def constant(self, goals: Goals) -> Float[Tensor, " o"]:
         """The best answer that looks at no network: mean of the goals, or log frequencies of classes."""
@@ -166,6 +179,13 @@ class AbstractReading(AbstractTask):
                 f"{who} returned whole numbers of shape {list(goals.shape)}, from {int(goals.min())} to "
                 f"{int(goals.max())}, for {num} networks. Return [{num}] classes from 0 to {self.out - 1}: `out` is the "
                 f"number of classes, {self.out}. Numbers to be predicted are floats."
+            )
+        judged = self.judged(self.constant(goals).expand(num, -1), goals)
+        missing = [score.name for score in self.scores if score.name not in judged]
+        if missing:
+            raise ConfigError(
+                f"the task {self.kind!r} names the score {missing[0]!r}, but judged() gives {', '.join(judged)}. "
+                "Set `scores` to those; for classes, scores = CLASS_SCORES."
             )
         return goals
 

@@ -34,7 +34,14 @@ class Messages(nn.Module):
     """
 
     def __init__(
-        self, view: MatrixView, nodes: Nodes, width: int, direction: Direction, *, even: bool, weights: bool = True,
+        self,
+        view: MatrixView,
+        nodes: Nodes,
+        width: int,
+        direction: Direction,
+        *,
+        even: bool,
+        weights: bool = True,
         width_in: int | None = None,
     ) -> None:
         super().__init__()
