@@ -42,7 +42,7 @@ class TargetSuite:
         for net in nets:
             for name, value in net.named_buffers():
                 if value.is_floating_point():
-                    value.copy_(torch.rand_like(value) + (0.5 if name.endswith("var") else 0.0))
+                    value.copy_(torch.rand_like(value) + 0.5 if name.endswith("var") else 0.1 * torch.randn_like(value))
         return nets, {name: torch.stack([net.state_dict()[name] for net in nets]) for name in nets[0].state_dict()}
 
     def inputs(self, *lead: int) -> Tensor:
@@ -113,6 +113,15 @@ class TargetSuite:
         there = self.target.forward(act(sample(spec, 0, num=NUM), params, spec), x)
         assert (here - there).abs().max() <= 1e-9 * (here - here.roll(1, 0)).abs().max()
         assert any(not space.fixed and space.size > 1 for space in spec.spaces)
+
+    def test_everything_but_counts_has_a_gradient_running_statistics_included(self):
+        _, params = self.networks()
+        leaves = {name: value.requires_grad_() for name, value in params.items() if value.is_floating_point()}
+        (self.target.forward(params | leaves, self.inputs(INPUTS)).exp().sum()).backward()
+        for name, value in leaves.items():
+            assert value.grad is not None, name
+            assert value.grad.isfinite().all(), name
+            assert value.grad.any(), name
 
     def test_gradients_of_what_is_trained_are_finite_and_those_of_autograd(self):
         nets, params = self.networks()

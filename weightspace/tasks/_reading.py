@@ -166,8 +166,8 @@ class AbstractReading(AbstractTask):
         if goals.is_floating_point():
             if goals.shape != (num, self.out):
                 raise ConfigError(
-                    f"{who} returned numbers of shape {list(goals.shape)} for {num} networks. Return [{num}, {self.out}]: "
-                    f"a row for each network, as long as `out`, which is {self.out}."
+                    f"{who} returned numbers of shape {list(goals.shape)} for {num} networks. Return "
+                    f"[{num}, {self.out}]: a row for each network, as long as `out`, which is {self.out}."
                 )
             if not bool(goals.isfinite().all()):
                 lost = int((~goals.isfinite()).any(1).sum())
@@ -177,8 +177,8 @@ class AbstractReading(AbstractTask):
         elif goals.shape != (num,) or not 0 <= int(goals.min()) <= int(goals.max()) < self.out:
             raise ConfigError(
                 f"{who} returned whole numbers of shape {list(goals.shape)}, from {int(goals.min())} to "
-                f"{int(goals.max())}, for {num} networks. Return [{num}] classes from 0 to {self.out - 1}: `out` is the "
-                f"number of classes, {self.out}. Numbers to be predicted are floats."
+                f"{int(goals.max())}, for {num} networks. Return [{num}] classes from 0 to {self.out - 1}: `out` is "
+                f"the number of classes, {self.out}. Numbers to be predicted are floats."
             )
         judged = self.judged(self.constant(goals).expand(num, -1), goals)
         missing = [score.name for score in self.scores if score.name not in judged]

@@ -32,7 +32,7 @@ class TestCNN(TargetSuite):
 
 
 class TestResNet(TargetSuite):
-    target = ResNetTarget(side=16, channels=2, num_classes=3)
+    target = ResNetTarget(side=16, channels=4, num_classes=3)
     activation = "relu"
     other = CNNTarget(side=15, channels=2)
     unseen = LARGER
