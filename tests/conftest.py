@@ -1,7 +1,9 @@
-"""Shared test settings: reproducible hypothesis draws, no time limit per example (the first call is cold)."""
+"""Shared test settings: reproducible draws without a time limit per example (the first call is cold); tiny zoos."""
 
 import os
+from pathlib import Path
 
+import pytest
 import torch
 from hypothesis import settings
 from typed_calls import check_again
@@ -16,3 +18,26 @@ os.environ.pop("WEIGHTSPACE_DATA", None)
 
 def pytest_runtest_setup() -> None:
     check_again()
+
+
+@pytest.fixture(scope="session")
+def zoo_dir(tmp_path_factory) -> Path:
+    """A zoo of MLPs; read only."""
+    return _made(tmp_path_factory, "tiny_zoo")
+
+
+@pytest.fixture(scope="session")
+def inr_dir(tmp_path_factory) -> Path:
+    """A zoo of INRs; read only."""
+    return _made(tmp_path_factory, "tiny_inr_zoo")
+
+
+def _made(tmp_path_factory, recipe: str) -> Path:
+    # Imported late: types of the library are checked only if it is imported after these settings.
+    import tiny_runs
+
+    from weightspace.zoo import make_zoo
+
+    path = tmp_path_factory.mktemp("zoo") / recipe
+    make_zoo(getattr(tiny_runs, recipe)(), path)
+    return path

@@ -98,5 +98,5 @@ def test_a_class_of_another_package_is_its_path(strangers):
 @pytest.mark.parametrize("where", ["no_such_module", "no_such.module", "their_broken", "", ".relative"])
 def test_a_module_that_cannot_be_imported_says_where_to_put_it(where, strangers):
     (strangers / "their_broken.py").write_text("import no_such_dependency\n")
-    with pytest.raises(ConfigError, match=r"cannot be imported.*put its folder into PYTHONPATH"):
+    with pytest.raises(ConfigError, match=r"cannot be imported.*put that folder into PYTHONPATH"):
         AbstractFamily.of(f"{where}:Class")

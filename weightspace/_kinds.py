@@ -47,7 +47,7 @@ class Kinded(Frozen):
         found = cls._found(kind)
         if isinstance(found, type) and issubclass(found, cls) and not inspect.isabstract(found):
             return found
-        close = difflib.get_close_matches(kind, cls.names(), n=1)
+        close = difflib.get_close_matches(kind, [*cls.names(), *cls._beside(kind)], n=1)
         hint = f"Did you mean {close[0]!r}? " if close else ""
         raise ConfigError(
             f"unknown {cls.noun} {kind!r}. {hint}Choose one of {', '.join(cls.names())}, or write package.module:Class."
@@ -66,9 +66,20 @@ class Kinded(Frozen):
             return getattr(importlib.import_module(where), name, None)
         except (ImportError, TypeError, ValueError) as error:  # the last two for names like ".module" and ""
             raise ConfigError(
-                f"the {cls.noun} {kind!r} cannot be imported ({error}). Run the command where Python finds "
-                f"the module {where!r}: put its folder into PYTHONPATH."
+                f"the {cls.noun} {kind!r} cannot be imported ({error}). Run the command in the folder of the module "
+                f"{where!r}, or put that folder into PYTHONPATH."
             ) from error
+
+    @classmethod
+    def _beside(cls, kind: str) -> list[str]:
+        """Kinds in the same module of somebody else's package, which can be imported."""
+        where, colon, _ = kind.partition(":")
+        classes = vars(importlib.import_module(where)).items() if colon else ()
+        return [
+            f"{where}:{name}"
+            for name, value in classes
+            if isinstance(value, type) and issubclass(value, cls) and not inspect.isabstract(value)
+        ]
 
     @classmethod
     def _in(cls: type[T], module: str) -> type[T] | None:

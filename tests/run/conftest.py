@@ -1,20 +1,12 @@
-"""A tiny zoo, and a run trained and evaluated on it, made once for all tests."""
+"""A run trained and evaluated on the tiny zoo, made once for all tests."""
 
 import shutil
 from pathlib import Path
 
 import pytest
-from tiny_runs import tiny_run, tiny_zoo
+from tiny_runs import tiny_run
 
 from weightspace.run import evaluate, train
-from weightspace.zoo import make_zoo
-
-
-@pytest.fixture(scope="session")
-def zoo_dir(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("zoo") / "tanh"
-    make_zoo(tiny_zoo(), path)
-    return path
 
 
 @pytest.fixture(scope="session")

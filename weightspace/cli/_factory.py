@@ -19,7 +19,7 @@ def load_factory(text: str, option: str = "--model") -> Callable[..., Any]:
         raise ConfigError(
             f"{option} {text!r} does not name a function. Write package.module:factory, e.g. my_nets:make"
         )
-    if "" not in sys.path:
+    if sys.path[0] != "":
         sys.path.insert(0, "")
     try:
         found: Any = importlib.import_module(module)

@@ -83,6 +83,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Read when torch is loaded. Threads that wait by spinning make small operations some thirty times slower
     # as soon as another program holds one of the cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if "" not in sys.path:
+        # A kind of the user's own, package.module:Class, may lie in the current folder. Last, so that no file there
+        # takes the place of a library.
+        sys.path.append("")
     try:
         _dispatch(words)
     except WeightSpaceError as error:

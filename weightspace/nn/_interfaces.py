@@ -12,6 +12,7 @@ from typing import ClassVar, final
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from .._errors import ConfigError
 from .._kinds import Kinded
 from .._types import Params
 from ..spec import SymmetrySpec
@@ -96,14 +97,18 @@ class AbstractFamily(Kinded, ABC):
             ConfigError: if it needs a module and got none.
         """
 
-    @abstractmethod
     def operator(self, architecture: Architecture) -> AbstractOperator:
-        """An untrained operator.
+        """An untrained operator; a family of functionals alone leaves this out.
 
         Raises:
             SpecError: if the family cannot read these networks, by name of what it cannot read.
             ConfigError: if it needs a module and got none, or has no operators.
         """
+        del architecture
+        raise ConfigError(
+            f"the family {self.kind!r} reads networks and changes none: it has no operators. Take one that has, e.g. "
+            "--model.kind scale."
+        )
 
     def twins(self) -> "dict[str, AbstractFamily]":
         """Controls that are trained beside it, by name: the same parts without the symmetry that it is to prove."""

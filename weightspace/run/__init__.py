@@ -1,6 +1,9 @@
 """Everything with side effects: training, evaluation, reports, and metanetworks applied to files."""
 
+from .config import EvaluateConfig as EvaluateConfig
 from .config import Run as Run
+from .config import TrainConfig as TrainConfig
+from .config import ZooRef as ZooRef
 from .config import from_yaml as from_yaml
 from .config import parse_run as parse_run
 from .config import to_yaml as to_yaml

@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+from .._errors import ConfigError
 from .._types import Progress
 from ..files import atomic
 from ..files.results import Results
 from ..spec import to_text
-from . import environment, record, zoo_source
-from .config import Run, from_yaml, to_yaml
+from . import environment, models, record, zoo_source
+from .config import Run, from_yaml, parse_run, to_yaml
 from .fit import Fit, model_folder
 from .interrupt import finish_step_on_interrupt
 from .problem import open_problem
@@ -51,12 +52,15 @@ def train(
         ConfigError: if ``out`` holds anything but this run, is in use or cannot be written, or the loss is not finite.
         ZooError: if the zoo is missing or damaged.
     """
+    _check_kinds(config)
     folder = Path(out)
     # A table can be extended later; everything else would mix two experiments in one folder.
     made_from, overwrite = config.fixed(), overwrite or not _started(folder, config)
     _FOLDER.check(folder, made_from, overwrite=overwrite, read=_read)
     # Before the folder is claimed: what refuses the inputs leaves nothing behind.
     zoo, problem = open_problem(config, folder, data_dir=data_dir, progress=progress, make=True)
+    for family in config.models().values():
+        models.build(family, config.task, zoo.spec, problem.dataset.target)
     with _FOLDER.opened(folder, made_from, overwrite=overwrite, read=_read, text=to_yaml(config)):
         environment.add_process(folder, first=not _started(folder, config))
         atomic.write_text(folder / record.SPEC, to_text(zoo.spec))
@@ -65,6 +69,23 @@ def train(
             for name in config.models():
                 Fit(config, problem, folder, name).run(stop, progress)
     return folder
+
+
+def _check_kinds(config: Run) -> None:
+    """Refuse, before anything is made, a run that its own ``config.yaml`` would not bring back.
+
+    Raises:
+        ConfigError: if a task or family is not where its kind says.
+    """
+    back = parse_run(config.model_dump(mode="json"))
+    for own, found in ((config.task, back.task), (config.model, back.model)):
+        here, there = (f"{type(part).__module__}:{type(part).__qualname__}" for part in (own, found))
+        # A script that is run has no name of its own.
+        if here != there and not here.startswith("__main__:"):
+            raise ConfigError(
+                f"the {own.noun} {here} says that its kind is {own.kind!r}, but that is {there}. Write in the class: "
+                f"kind: Literal[{here!r}] = {here!r}"
+            )
 
 
 def _started(folder: Path, config: Run) -> bool:

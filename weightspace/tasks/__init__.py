@@ -10,6 +10,8 @@ from ._methods import Answer as Answer
 from ._methods import Context as Context
 from ._methods import Method as Method
 from ._methods import timed as timed
+from ._reading import CLASS_SCORES as CLASS_SCORES
+from ._reading import NUMBER_SCORES as NUMBER_SCORES
 from ._reading import AbstractReading as AbstractReading
 from ._reading import ReadingProblem as ReadingProblem
 from ._reading import Score as Score

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from .._errors import ConfigError
 from .._types import Params, Progress
 from ..nn import AbstractFamily, AbstractFunctional, Architecture
 from ._dataset import Dataset, Networks
@@ -51,15 +52,25 @@ class Score:
     higher: bool = False
 
 
+NUMBER_SCORES = (Score("error", "squared error", "mean squared difference from the goal"),)
+"""How predicted numbers are judged unless a task says otherwise."""
+
+CLASS_SCORES = (
+    Score("accuracy", "accuracy (%)", "networks that are put into their class", 100.0, 1, higher=True),
+    Score("cross_entropy", "cross-entropy (nats)", "mean negative log-probability of the class"),
+)
+"""The same for classes."""
+
+
 class AbstractReading(AbstractTask):
     """A task whose goal is a few numbers, or a class, for each network.
 
     Attributes:
-        scores: How answers are judged; the first is the one that matters.
-        out: Numbers of an answer.
+        scores: How answers are judged; the first is the one that matters. For classes: :data:`CLASS_SCORES`.
+        out: Numbers of an answer; for classes, how many there are.
     """
 
-    scores: ClassVar[tuple[Score, ...]] = (Score("error", "squared error", "mean squared difference from the goal"),)
+    scores: ClassVar[tuple[Score, ...]] = NUMBER_SCORES
     out: ClassVar[int] = 1
 
     @abstractmethod
@@ -78,7 +89,10 @@ class AbstractReading(AbstractTask):
 
     def judged(self, answers: Float[Tensor, "b o"], goals: Goals) -> dict[str, Tensor]:
         """By name of a score, its value for each network."""
-        return {"error": (answers - goals).square().mean(1)}
+        if goals.is_floating_point():
+            return {"error": (answers - goals).square().mean(1)}
+        right = (answers.argmax(1) == goals).double()
+        return {"accuracy": right, "cross_entropy": F.cross_entropy(answers, goals, reduction="none")}
 
     def constant(self, goals: Goals) -> Float[Tensor, " o"]:
         """The best answer that looks at no network: mean of the goals, or log frequencies of classes."""
@@ -95,12 +109,13 @@ class AbstractReading(AbstractTask):
     ) -> "ReadingProblem":
         """The task on a dataset, with the goals of all networks."""
         del data_dir, progress
-        return ReadingProblem(self, dataset, {name: self.goals(dataset, of) for name, of in dataset.splits.items()})
+        return ReadingProblem(self, dataset, {name: self._checked(dataset, of) for name, of in dataset.splits.items()})
 
     @classmethod
     def title(cls, results: Mapping[str, Any]) -> str:
         """Of the report."""
-        return f"Reading networks ({str(results['task']).replace('_', ' ')}): {results.get('recipe', 'a run')}"
+        name = str(results["task"]).partition(":")[0].rpartition(".")[2].replace("_", " ")
+        return f"Reading networks ({name}): {results.get('recipe', 'a run')}"
 
     @classmethod
     def headline(cls, results: Mapping[str, Any]) -> str:
@@ -139,6 +154,40 @@ class AbstractReading(AbstractTask):
     def described(cls, results: Mapping[str, Any]) -> dict[str, str]:
         """The networks."""
         return {"networks read": f"{results.get('architecture', '?')} on {results.get('images', '?')}"}
+
+    def _checked(self, dataset: Dataset, networks: Networks) -> Goals:
+        """The goals, once they are known to be one for each network: others would broadcast, and train on nonsense.
+
+        Raises:
+            ConfigError: if they are not.
+        """
+        goals, num = self.goals(dataset, networks), len(networks)
+        who = f"goals() of the task {self.kind!r}"
+        if goals.is_floating_point():
+            if goals.shape != (num, self.out):
+                raise ConfigError(
+                    f"{who} returned numbers of shape {list(goals.shape)} for {num} networks. Return "
+                    f"[{num}, {self.out}]: a row for each network, as long as `out`, which is {self.out}."
+                )
+            if not bool(goals.isfinite().all()):
+                lost = int((~goals.isfinite()).any(1).sum())
+                raise ConfigError(
+                    f"{who} are not finite for {lost} of {num} networks. Leave these out: see keeps() of a task."
+                )
+        elif goals.shape != (num,) or not 0 <= int(goals.min()) <= int(goals.max()) < self.out:
+            raise ConfigError(
+                f"{who} returned whole numbers of shape {list(goals.shape)}, from {int(goals.min())} to "
+                f"{int(goals.max())}, for {num} networks. Return [{num}] classes from 0 to {self.out - 1}: `out` is "
+                f"the number of classes, {self.out}. Numbers to be predicted are floats."
+            )
+        judged = self.judged(self.constant(goals).expand(num, -1), goals)
+        missing = [score.name for score in self.scores if score.name not in judged]
+        if missing:
+            raise ConfigError(
+                f"the task {self.kind!r} names the score {missing[0]!r}, but judged() gives {', '.join(judged)}. "
+                "Set `scores` to those; for classes, scores = CLASS_SCORES."
+            )
+        return goals
 
 
 @final

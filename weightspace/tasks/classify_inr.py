@@ -3,12 +3,12 @@
 from typing import ClassVar, Literal, final
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from .._errors import ConfigError
 from ._dataset import Dataset, Networks
-from ._reading import AbstractReading, Score
+from ._reading import CLASS_SCORES, AbstractReading, Score
 
 
 @final
@@ -21,10 +21,7 @@ class ClassifyInr(AbstractReading):
     kind: Literal["classify_inr"] = "classify_inr"
 
     out: ClassVar[int] = 10
-    scores: ClassVar[tuple[Score, ...]] = (
-        Score("accuracy", "accuracy (%)", "networks whose image is put into its class", 100.0, 1, higher=True),
-        Score("cross_entropy", "cross-entropy (nats)", "mean negative log-probability of the class"),
-    )
+    scores: ClassVar[tuple[Score, ...]] = CLASS_SCORES
 
     def goals(self, dataset: Dataset, networks: Networks) -> Int[Tensor, " b"]:
         """The labels.
@@ -38,7 +35,3 @@ class ClassifyInr(AbstractReading):
                 "INRs, e.g. weightspace zoo make inr_digits --out DIR"
             )
         return torch.as_tensor(networks.rows["label"]).long()
-
-    def judged(self, answers: Float[Tensor, "b o"], goals: Int[Tensor, " b"]) -> dict[str, Tensor]:
-        """Whether the class is right, and the cross-entropy."""
-        return {"accuracy": (answers.argmax(1) == goals).double(), "cross_entropy": self.losses(answers, goals)}

@@ -20,6 +20,7 @@ from .._stacks import in_passes
 from .._task import AbstractProblem, Batch
 from ._measure import measure, row_of
 from ._rows import methods
+from .controls import prune_magnitude
 from .metrics import Scores, objective_values, score
 from .objective import Objective, objective
 
@@ -45,7 +46,8 @@ class ImproveProblem(AbstractProblem):
     @property
     def objective(self) -> Objective:
         """What an operator minimizes, by network."""
-        return objective(self.task.objective.kind, self.task.objective.l1, self.dataset.target.forward)
+        kind, l1 = self.task.objective.kind, self.task.objective.l1
+        return objective(kind, l1, self.dataset.target.forward, self.dataset.target.trained() if l1 else None)
 
     def loss(self, model: nn.Module, batch: Batch) -> Float[Tensor, " b"]:
         """The objective on images of this step."""
@@ -93,6 +95,14 @@ class ImproveProblem(AbstractProblem):
     def inputs(self) -> Params:
         """The images and labels."""
         return {name: value for name, value in vars(self.images).items() if isinstance(value, Tensor)}
+
+    def weights(self, params: Params) -> Params:
+        """What of the networks can be sparse: running statistics and counts of a batch normalization cannot."""
+        return {name: params[name] for name in self.dataset.target.trained()}
+
+    def pruned(self, params: Params, fraction: float) -> Params:
+        """The networks with the given fraction of their weights set to zero, the smallest first."""
+        return dict(params) | prune_magnitude(self.weights(params), fraction)
 
     def scores(self, params: Params) -> Scores:
         """Accuracy, loss and predictions on the final half of the test images."""

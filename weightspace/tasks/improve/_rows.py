@@ -11,7 +11,7 @@ from .._methods import Answer, Context, Method, timed
 from .._stacks import in_passes, select, spread
 from ._finetuned import Optimizer, adam_equal, tuned
 from .calibration import common_factor, network_factors, scale_outputs
-from .controls import constant_output, prune_magnitude, refit_last_layer
+from .controls import constant_output, refit_last_layer
 
 if TYPE_CHECKING:
     from ._problem import ImproveProblem
@@ -43,7 +43,7 @@ def methods(problem: "ImproveProblem", models: Mapping[str, AbstractFamily]) -> 
         Method("refit", "last layer refitted", True, partial(_refit, problem)),
     ]
     if objective.l1 > 0:
-        rows += [_magnitude_row(fraction) for fraction in table.magnitude]
+        rows += [_magnitude_row(problem, fraction) for fraction in table.magnitude]
     rows += [_tuned_row(problem, "sgd", epochs) for epochs in table.sgd_epochs]
     rows += [_tuned_row(problem, "adam", epochs) for epochs in table.adam_epochs]
     if table.adam_epochs:
@@ -57,9 +57,9 @@ def _operator_row(name: str, label: str) -> Method[Params]:
     return Method(name, label, False, partial(_operator, name=name), name)
 
 
-def _magnitude_row(fraction: float) -> Method[Params]:
+def _magnitude_row(problem: "ImproveProblem", fraction: float) -> Method[Params]:
     share = round(100 * fraction)
-    answer, settings = partial(_magnitude, fraction=fraction), {"fraction": fraction}
+    answer, settings = partial(_magnitude, problem, fraction=fraction), {"fraction": fraction}
     return Method(f"magnitude-{share}", f"magnitude pruning, {share} %", False, answer, settings=settings)
 
 
@@ -121,5 +121,5 @@ def _refit(problem: "ImproveProblem", context: Context) -> Answer[Params]:
     return timed(lambda: refit_last_layer(context.test.params, dataset.spec, dataset.target.forward, train, val))
 
 
-def _magnitude(context: Context, fraction: float) -> Answer[Params]:
-    return timed(lambda: prune_magnitude(context.test.params, fraction))
+def _magnitude(problem: "ImproveProblem", context: Context, fraction: float) -> Answer[Params]:
+    return timed(lambda: problem.pruned(context.test.params, fraction))

@@ -5,7 +5,7 @@ networks are run; it returns one number per network, so the same function trains
 scores (one row per network).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -49,8 +49,8 @@ def divergence(new: Float[Tensor, "b p k"], old: Float[Tensor, "b p k"]) -> Floa
     return F.kl_div(new.log_softmax(-1), target, reduction="none", log_target=True).sum(-1).mean(1)
 
 
-def objective(kind: ObjectiveName, l1: float, forward: Forward) -> Objective:
-    """The named objective; its L1 term is summed over all parameters of the operator's output.
+def objective(kind: ObjectiveName, l1: float, forward: Forward, counted: Sequence[str] | None = None) -> Objective:
+    """The named objective; its L1 term is summed over the parameters of the operator's output.
 
     ``ce`` is the cross-entropy with the labels + ``l1`` x L1. ``distill`` replaces the labels by the network's
     own outputs: keep the function, shed weights.
@@ -59,6 +59,7 @@ def objective(kind: ObjectiveName, l1: float, forward: Forward) -> Objective:
         kind: ``ce`` or ``distill``.
         l1: Weight of the L1 term, at least 0.
         forward: How stacked target networks are run.
+        counted: Names of the parameters in the L1 term: no running statistics, no counts. Default: all.
 
     Raises:
         ConfigError: if ``l1`` is negative, or 0 for ``distill`` (returning the input would be optimal).
@@ -75,7 +76,7 @@ def objective(kind: ObjectiveName, l1: float, forward: Forward) -> Objective:
             with torch.no_grad():
                 target = forward(old, images)
             fit = divergence(logits, target)
-        return fit + l1 * l1_norm(new) if l1 else fit
+        return fit + l1 * l1_norm({name: new[name] for name in counted or new}) if l1 else fit
 
     return value
 

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Self
 
 import torch
@@ -80,4 +81,16 @@ def stacked_forward(module: nn.Module, params: Params, x: Tensor, *, own_inputs:
 def _module(target: AbstractTarget) -> nn.Module:
     # Without storage: under a millisecond.
     with torch.device("meta"):
-        return target.build().eval()
+        module = target.build().eval()
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.forward = partial(_normalized, part)
+    return module
+
+
+def _normalized(norm: nn.BatchNorm2d, x: Float[Tensor, "p c h w"]) -> Float[Tensor, "p c h w"]:
+    """A batch normalization in eval mode, with gradients of its running statistics: torch's own has none, and operators
+    change them like any other parameter."""
+    mean, var = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
+    mean, factor, bias = (v.view(-1, 1, 1) for v in (mean, norm.weight * (var + norm.eps).rsqrt(), norm.bias))
+    return (x - mean) * factor + bias

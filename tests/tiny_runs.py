@@ -1,4 +1,4 @@
-"""A tiny zoo on the embedded digits, and a run that trains for a second."""
+"""Tiny zoos on the embedded digits, and a run that trains for a second."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from weightspace.nn import ScaleFamily
 from weightspace.run import Run
 from weightspace.run.config import TrainConfig, ZooRef
 from weightspace.tasks import Improve, ImproveTable
-from weightspace.zoo import HyperSpace, MLPTarget, ZooConfig
+from weightspace.zoo import HyperSpace, InrZooConfig, MLPTarget, SirenTarget, ZooConfig
 
 
 def tiny_zoo(activation: str = "tanh") -> ZooConfig:
@@ -14,6 +14,12 @@ def tiny_zoo(activation: str = "tanh") -> ZooConfig:
     target = MLPTarget(widths=(64, 6, 5, 10), activation=activation)
     hyper = HyperSpace(optimizers=("adam",), dropout=(0.0, 0.0), fractions=(0.25,))
     return ZooConfig(images="digits", target=target, num=20, checkpoints=(1, 2), batch_size=32, hyper=hyper)
+
+
+def tiny_inr_zoo() -> InrZooConfig:
+    """20 digits as SIRENs 2-6-5-1, hardly fitted."""
+    target = SirenTarget(widths=(2, 6, 5, 1))
+    return InrZooConfig(images="digits", target=target, num=20, steps=20)
 
 
 def tiny_task(**changes: object) -> Improve:

@@ -1,0 +1,45 @@
+"""Every task keeps what the families that are trained for it rely on; see task_suite.py."""
+
+import importlib
+import sys
+
+import pytest
+from page_code import written
+from task_suite import TaskSuite
+from tiny_runs import tiny_task
+
+from weightspace.tasks import ClassifyInr
+
+
+class TestImprove(TaskSuite):
+    task = tiny_task()
+    zoo = "zoo_dir"
+    unusable = "inr_dir"
+    refusal = "are images, not classifiers.*amortize_digits"
+
+
+class TestClassifyInr(TaskSuite):
+    task = ClassifyInr()
+    zoo = "inr_dir"
+    unusable = "zoo_dir"
+    refusal = r"\(mlp\) have no label.*zoo make inr_digits"
+
+
+@pytest.fixture(scope="class")
+def own_task(tmp_path_factory):
+    """The task of docs/adding-a-task.md, in a module of somebody else's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(written(tmp_path_factory.mktemp("own"))))
+        yield importlib.import_module("mean_output").MeanOutput()
+    sys.modules.pop("mean_output", None)
+
+
+class TestOwnTask(TaskSuite):
+    """It reads every architecture: here SIRENs, on the page MLPs."""
+
+    zoo = "inr_dir"
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def _made(cls, own_task):
+        cls.task = own_task
