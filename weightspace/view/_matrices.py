@@ -25,9 +25,12 @@ class MatrixView(nn.Module):
         SpecError: for a parameter that cannot be read as blocks, by name.
     """
 
+    _joint: dict[str, int | None]
+    """The axis along which parts are put side by side; none: they are put back by a table."""
+
     def __init__(self, spec: SymmetrySpec) -> None:
         super().__init__()
-        self.spec = spec
+        self.spec, self._joint = spec, {}
         by_name = {name: blocks(spec, name) for name in spec.axes}
         self.blocks: tuple[Block, ...] = tuple(block for found in by_name.values() for block in found)
         self.fields: tuple[Field, ...] = tuple(dict.fromkeys(end for block in self.blocks for end in block.ends))
@@ -38,7 +41,7 @@ class MatrixView(nn.Module):
     def forward(self, params: Mapping[str, Tensor]) -> list[Tensor]:
         """Every block as ``[b, *block.shape()]``; entries of no neuron are 0."""
         result = []
-        for number, name in enumerate(self.spec.axes):
+        for name in self.spec.axes:
             for place in self._parts[name]:
                 block, value = self.blocks[place], params[name]
                 if not block.in_order:
@@ -47,7 +50,6 @@ class MatrixView(nn.Module):
                     result.append(padded[:, self._table(f"take{place}")].unflatten(1, block.shape()))
                 else:
                     result.append(block.take(value))
-            del number
         return result
 
     def write(self, values: list[Tensor]) -> Params:
@@ -55,12 +57,13 @@ class MatrixView(nn.Module):
         result = {}
         for number, name in enumerate(self.spec.axes):
             places = self._parts[name]
-            if self._joint[name] is None:
+            dim = self._joint[name]
+            if dim is None:
                 flat = torch.cat([values[place].flatten(1) for place in places], 1)
                 result[name] = flat[:, self._table(f"put{number}")].reshape(len(flat), *self.spec.shape(name))
             else:
                 parts = [self.blocks[place].put(values[place]) for place in places]
-                result[name] = parts[0] if len(parts) == 1 else torch.cat(parts, self._joint[name] + 1)
+                result[name] = parts[0] if len(parts) == 1 else torch.cat(parts, dim + 1)
         return result
 
     def _number(self, found: list[Block]) -> list[int]:
@@ -69,7 +72,6 @@ class MatrixView(nn.Module):
 
     def _tables(self, number: int, name: str) -> None:
         """Index tables where slices will not do."""
-        self._joint: dict[str, int | None] = getattr(self, "_joint", {})
         members = [self.blocks[place] for place in self._parts[name]]
         several = [dim for dim in range(len(self.spec.axes[name])) if len({m.pieces[dim].start for m in members}) > 1]
         if all(block.in_order for block in members) and len(several) <= 1:
@@ -101,5 +103,4 @@ class MatrixView(nn.Module):
         return entries.reshape(1, *sizes).permute(order).reshape(1, *block.shape())
 
     def _table(self, name: str) -> Tensor:
-        table = self.get_buffer(name)
-        return table
+        return self.get_buffer(name)

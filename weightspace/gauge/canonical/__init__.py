@@ -9,3 +9,4 @@ from ._table import units as units
 from ._verb import ScaleForm as ScaleForm
 from ._verb import balance as balance
 from ._verb import canonicalize as canonicalize
+from ._verb import lengths as lengths

@@ -92,6 +92,13 @@ def balance(params: Mapping[str, Tensor], spec: SymmetrySpec) -> tuple[Params, E
     return act(element, params, spec), element
 
 
+def lengths(params: Mapping[str, Tensor], spec: SymmetrySpec) -> Params:
+    """By space, the Euclidean length of all entries that each neuron's scale multiplies (times their powers)."""
+    sizes = tables(params, spec, "size", torch.square)
+    unit = sizes.log_unit.exp().unsqueeze(-1)
+    return sizes.split(sizes.pull(abs).sqrt() * unit, spec)
+
+
 def _held(value: Tensor) -> Tensor:
     """What the entries say, in float64: those too small for all the digits of their type say no more than 0 does."""
     wide = value.double()

@@ -74,7 +74,7 @@ def captures(spec: SymmetrySpec, module: nn.Module) -> Iterator[Capture]:
                     yield Capture(name, output, axis, piece, piece.field)
 
 
-def moved(spec: SymmetrySpec, element: Element, field: Field, value: Float[Tensor, "n *_k"]) -> Tensor:
+def moved(element: Element, field: Field, value: Float[Tensor, "n p l"]) -> Float[Tensor, "n p l"]:
     """States of a field, moved by one element."""
     if field.root in element.perm:
         value = value[element.perm[field.root]]

@@ -43,8 +43,8 @@ class MatrixFamily(AbstractFamily):
 
     def functional(self, architecture: Architecture, out: int) -> MatrixFunctional:
         """See :class:`MatrixFunctional`."""
-        options = self._options(architecture) | {"weights": self.weights}
-        return self._done(MatrixFunctional(self._read(architecture), out=out, **options))
+        options = self._options(architecture)
+        return self._done(MatrixFunctional(self._read(architecture), out=out, weights=self.weights, **options))
 
     def operator(self, architecture: Architecture) -> MatrixOperator:
         """See :class:`MatrixOperator`."""

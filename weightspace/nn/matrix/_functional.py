@@ -45,7 +45,7 @@ class Pool(nn.Module):
         hidden = nn.functional.silu(self.first(x) + self.layers[self.nodes.field_of])
         # The second map is linear: it may follow the mean, on a few rows.
         # Means differ less between networks than single units do; without the factor the named units drown them.
-        pooled = 4 * self.second(self.mean @ hidden).flatten(1)
+        pooled = 8 * self.second(self.mean @ hidden).flatten(1)
         rows = self.nodes.split(x)
         named = [rows[field].flatten(1) for field in self.outputs]
         return self.head(torch.cat([context, pooled, *named], -1))

@@ -7,13 +7,12 @@ specs are read where the weights are smallest (balanced); the scales found there
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-import torch
 from torch import Tensor
 
 from ..._errors import SpecError
 from ..._types import Params
 from ...gauge import Element, act, change_from_normal_form, has_positive_scales, identity, inverse, normal_form
-from ...gauge.canonical import balance
+from ...gauge.canonical import balance, lengths
 from ...spec import Axis, Joined, SymmetrySpec, layout
 
 SCALED = ("positive", "nonzero")
@@ -66,13 +65,8 @@ def relevance(normal: Mapping[str, Tensor], spec: SymmetrySpec) -> Element:
     A change in units of the layer has no bound once it is brought back to a nearly dead neuron, whose scale is
     arbitrary. Multiplied by this it is about ten times that of an ordinary neuron, in units of its own weights.
     """
-    from ...gauge.canonical._table import tables
-
-    sizes = tables(normal, spec, "size", torch.square)
-    unit = identity(spec).expand(sizes.num)
-    found = {}
-    for name, total in sizes.split(sizes.pull(abs), spec).items():
-        length = total.sqrt()
+    found, unit = {}, identity(spec).expand(next(iter(normal.values())).shape[0])
+    for name, length in lengths(normal, spec).items():
         mean = length.square().mean(-1, keepdim=True).sqrt()
         ratio = length / mean.where(mean > 0, 1.0)
         found[name] = (ratio / (ratio + 0.1)).clamp_min(1e-30)

@@ -107,7 +107,7 @@ class Messages(nn.Module):
     ) -> None:
         block, ends = self.view.blocks[arc.block], self._ends(arc)
         taps = self.taps[str(arc.block)] if block.taps > 1 else None
-        if len(ends) > 2:
+        if len(ends) != 2:
             value = reading.values[arc.block]
             value = value.square() if self.even else value
             for end, field in enumerate(ends):

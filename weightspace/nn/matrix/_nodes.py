@@ -86,9 +86,7 @@ class Nodes(nn.Module):
             size = self.spec.space[field.root].size
             self.rows[field] = total, size
             total += size
-            if field == [*hubs.values()][-1]:
-                num_hubs = total
-        self.num = total, num_hubs
+        self.num = total, sum(self.spec.space[root].size for root in roots)
         self._number()
         self.links = [link for root in roots for link in self._links(root)]
 

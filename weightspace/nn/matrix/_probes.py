@@ -82,6 +82,7 @@ class Probes(nn.Module):
         self.inputs = nn.Parameter(start.to(torch.get_default_dtype()))
         params = {name: value.detach()[None] for name, value in self._module[0].state_dict().items()}
         self._captures: list[Capture] = []
+        self._shapes: dict[int, torch.Size] = {}
         with torch.no_grad():
             found = list(captures(self.spec, module)) if nodes is not None else []
             outputs, states = self._run(params, start, found, None)
@@ -129,7 +130,7 @@ class Probes(nn.Module):
     ) -> tuple[Tensor, list[Tensor]]:
         """Flat outputs of stacked networks and the states captured, then their gradients if asked for."""
         sites = list(dict.fromkeys((one.module, one.output) for one in found))
-        module = self._module[0]
+        module, shapes = self._module[0], self._shapes
 
         def call(own: Params, shifts: dict[int, Tensor] | None) -> tuple[Tensor, dict[int, Tensor]]:
             taken: dict[int, Tensor] = {}
@@ -149,13 +150,15 @@ class Probes(nn.Module):
 
         def one(own: Params) -> tuple[Tensor, dict[int, Tensor], dict[int, Tensor]]:
             if cotangent is None:
-                return *call(own, None), {}
-            _, taken = call(own, None)
-            zeros = {number: torch.zeros_like(value) for number, value in taken.items()}
-            outputs, pull, taken = vjp(lambda shifts: call(own, shifts), zeros, has_aux=True)
+                outputs, taken = call(own, None)
+                return outputs, taken, {}
+            zeros = {number: x.new_zeros(shape) for number, shape in shapes.items()}
+            made: Any = vjp(lambda shifts: call(own, shifts), zeros, has_aux=True)
+            outputs, pull, taken = made
             return outputs, taken, pull(cotangent)[0]
 
         outputs, taken, gradients = vmap(one, randomness="same")(dict(params))
+        self._shapes = {number: value.shape[1:] for number, value in taken.items()}
         order = {site: number for number, site in enumerate(sites)}
         states = []
         for values in (taken, gradients) if cotangent is not None else (taken,):
@@ -168,7 +171,7 @@ class Probes(nn.Module):
         _, there = self._run(act(element, params, without_positive_scales(self.spec)), x, found, None)
         kept = []
         for capture, here, got in zip(found, states, there, strict=True):
-            want = moved(self.spec, element, capture.field, here[0])
+            want = moved(element, capture.field, here[0])
             if float((got[0] - want).abs().max()) <= 1e-3 * float(want.abs().max()):
                 kept.append(capture)
         return kept

@@ -85,7 +85,8 @@ class Round(nn.Module):
         seen = self.nodes.even(x, self.broken)
         told = None if self.evens is None else self.evens(seen[:, :num], reading)
         if self.from_hub is None or self.to_hub is None:
-            assert told is not None and self.heard is not None, "there are even messages"
+            assert told is not None, "nothing to tell was handled above"
+            assert self.heard is not None, "made with the even messages"
             return plus(hidden, told, self.heard)
         table = self.nodes.hub_of
         mine = hidden[:, :num].index_add(1, table, self.to_hub(seen[:, num:]).to(hidden.dtype))

@@ -18,7 +18,7 @@ class Start(nn.Module):
     """States of all rows, and the context: what the whole network says, alike for all neurons.
 
     Where nothing flips signs a state is the sum of a learned vector (one for every unit with a name, else one for the
-    layer), a map of the neuron's numbers, and the context; elsewhere the map times the vector.
+    layer) and a map of the neuron's numbers; elsewhere the map times the vector.
 
     Args:
         nodes: Fields of the networks.
@@ -34,11 +34,10 @@ class Start(nn.Module):
         self.nodes = nodes
         num = [reader.num_features.get(field, 0) + extra[0].get(field, 0) for field in nodes.fields]
         self.maps = nn.ModuleDict({str(k): nn.Linear(size, width, bias=False) for k, size in enumerate(num) if size})
-        for one in self.maps.values():
-            nn.init.normal_(one.weight, std=one.in_features**-0.5)  # pyright: ignore[reportArgumentType]
+        for one in self.maps.parameters():
+            nn.init.normal_(one, std=one.shape[1] ** -0.5)
         self.units = nn.Parameter(torch.randn(nodes.num_units, width))
         self.numbers = Mlp(reader.num_context + extra[1], width, width)
-        self.inner = nn.Linear(width, width)
 
     def forward(
         self, reading: Reading, extra: tuple[Mapping[Field, Tensor], Tensor] | None = None
@@ -57,5 +56,6 @@ class Start(nn.Module):
             else:
                 parts.append(self.units.new_zeros(num, self.nodes.rows[field][1], self.units.shape[1]))
         x, units = torch.cat(parts, 1), self.units[self.nodes.unit_of]
-        plain = x + 0.5 * units + self.inner(context).unsqueeze(1)
+        # The context waits for the rounds: added here it drowns the names of units, and operators hardly learn.
+        plain = x + units
         return (torch.where(self.nodes.signed, x * units, plain) if self.nodes.any_signed else plain), context
