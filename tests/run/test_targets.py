@@ -46,7 +46,8 @@ def trained(request, data_dir, tmp_path_factory) -> tuple[Target, Path, Path]:
     folder = tmp_path_factory.mktemp(request.param)
     config = {"images": "mnist", "target": target, "num": 20, "epochs": 2, "batch_size": 10, "learning_rate": 1e-2}
     make_zoo(SeedZooConfig.model_validate(config), folder / "zoo", data_dir=data_dir)
-    table = ImproveTable(sgd_epochs=(1,), adam_epochs=(1,), adam_learning_rates=(1e-2, 1e-3), sgd_learning_rates=(0.1,))
+    rates = {"sgd_learning_rates": (0.1,), "adam_learning_rates": (1e-2, 1e-3), "tuning_networks": 2}
+    table = ImproveTable(sgd_epochs=(1,), adam_epochs=(1,), magnitude=(0.5,), **rates)
     task = Improve(objective=OBJECTIVES.get(request.param, CrossEntropy()), images_per_step=20, table=table)
     train(tiny_run(folder / "zoo", steps=3, model=family, task=task), folder / "run", data_dir=data_dir)
     return target, folder / "zoo", folder / "run"
