@@ -1,6 +1,7 @@
 """Which layer imports which: every import statement of a package, read with ``ast`` and resolved to a layer."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,6 +59,20 @@ def violations(package: Path) -> list[str]:
             if reason:
                 found.append(f"{relative.as_posix()}:{line}: {reason}")
     return found
+
+
+SAID_ELSEWHERE = re.compile("image|accuracy|activation", re.IGNORECASE)
+"""Words of single tasks and targets: what trains any of them knows of none."""
+
+
+def strange_words(package: Path) -> list[str]:
+    """``file:line: text`` for every line of ``run/``, its verbs apart, that says a word of some task or target."""
+    return [
+        f"{path.relative_to(package).as_posix()}:{number}: {line.strip()}"
+        for path in sorted((package / "run").glob("*.py"))
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if SAID_ELSEWHERE.search(line)
+    ]
 
 
 def _targets(tree: ast.AST, inside: tuple[str, ...]) -> Iterator[tuple[int, str]]:

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from layering import ROOT, violations
+from layering import ROOT, strange_words, violations
 
 import weightspace
 
@@ -78,6 +78,18 @@ def test_a_planted_violation_is_found(form, tmp_path):
 @pytest.mark.parametrize("form", ALLOWED)
 def test_an_allowed_import_is_left_alone(form, tmp_path):
     assert violations(plant(tmp_path, *ALLOWED[form])) == []
+
+
+def test_what_trains_any_task_says_nothing_of_one():
+    assert strange_words(PACKAGE) == []
+
+
+def test_a_planted_word_is_found_outside_of_the_verbs(tmp_path):
+    plant(tmp_path, "run/verbs/apply.py", "activation = 0")
+    assert strange_words(plant(tmp_path, "run/fit.py", "steps = 0")) == []
+    assert strange_words(plant(tmp_path, "run/_x.py", "\nbest = results['val_Accuracy']")) == [
+        "run/_x.py:2: best = results['val_Accuracy']"
+    ]
 
 
 def test_importing_the_package_does_not_import_torch():

@@ -12,7 +12,7 @@ from tiny_runs import tiny_run
 from weightspace.files import atomic
 from weightspace.nn import AbstractFamily, FlatFamily, MatrixFamily, ScaleFamily
 from weightspace.run import FinetuneConfig, apply, evaluate, finetune_folder, record, report, train
-from weightspace.tasks import ClassifyInr
+from weightspace.tasks import ClassifyInr, CrossEntropy, Distill, Improve, ImproveTable
 from weightspace.zoo import CNNTarget, MLPTarget, ResNetTarget, SeedZooConfig, Target, Zoo, load_images, make_zoo
 
 SIDE, CLASSES = 28, 4
@@ -22,6 +22,9 @@ CASES: dict[str, tuple[Target, AbstractFamily]] = {
     "cnn": (CNNTarget(side=SIDE, channels=2, num_classes=CLASSES, activation="tanh"), ScaleFamily(width=4, rounds=1)),
     "resnet": (ResNetTarget(side=SIDE, channels=2, num_classes=CLASSES), MatrixFamily(width=4, rounds=1)),
 }
+
+OBJECTIVES = {"resnet": Distill(l1=1e-3)}
+"""Fewer weights; running statistics are none."""
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +46,10 @@ def trained(request, data_dir, tmp_path_factory) -> tuple[Target, Path, Path]:
     folder = tmp_path_factory.mktemp(request.param)
     config = {"images": "mnist", "target": target, "num": 20, "epochs": 2, "batch_size": 10, "learning_rate": 1e-2}
     make_zoo(SeedZooConfig.model_validate(config), folder / "zoo", data_dir=data_dir)
-    train(tiny_run(folder / "zoo", steps=4, model=family), folder / "run", data_dir=data_dir)
+    rates = {"sgd_learning_rates": (0.1,), "adam_learning_rates": (1e-2, 1e-3), "tuning_networks": 2}
+    table = ImproveTable(sgd_epochs=(1,), adam_epochs=(1,), magnitude=(0.5,), **rates)
+    task = Improve(objective=OBJECTIVES.get(request.param, CrossEntropy()), images_per_step=20, table=table)
+    train(tiny_run(folder / "zoo", steps=3, model=family, task=task), folder / "run", data_dir=data_dir)
     return target, folder / "zoo", folder / "run"
 
 
@@ -56,12 +62,8 @@ def test_the_table_is_complete(trained, data_dir):
         assert all(np.isfinite(row[key]["mean"]) for key in ("accuracy", "loss", "loss_calibrated", "agreement")), row
     page = report(run).read_text()
     assert "not run" not in page
-    assert (
-        f"{target.nonlinearity} {{}} on mnist".format(
-            {"mlp": "MLPs", "cnn": "CNNs"}.get(target.kind, "residual networks")
-        )
-        in page
-    )
+    noun = {"mlp": "MLPs", "cnn": "CNNs", "resnet": "residual networks"}[target.kind]
+    assert f"{target.nonlinearity} {noun} on mnist" in page
 
 
 def saved(target: Target, zoo: Path, folder: Path) -> list[Path]:

@@ -37,7 +37,7 @@ def evaluate(
     Args:
         run_dir: Folder of a trained run.
         progress: Called with methods done, methods in all, and a message.
-        data_dir: Folder of image sets.
+        data_dir: Folder of the data that the task reads.
         only: Names of the methods to compute; default: all.
 
     Raises:

@@ -12,18 +12,18 @@ from torch import nn
 
 from .._errors import ConfigError, SpecError
 from ..files import atomic
-from ..nn import AbstractFamily, ScaleFamily
+from ..nn import AbstractFamily
 from ..spec import SymmetrySpec, parse, to_text
-from ..tasks import AbstractTask, Dataset, Improve, architecture_of
-from ..zoo import AnyTarget, MLPTarget, Target
+from ..tasks import AbstractTask, Dataset, architecture_of
+from ..tasks.improve import first_format
+from ..zoo import AnyTarget, Target
 from . import record
 
 _FORMAT = "weightspace-model-1"
-_OPERATOR = "weightspace-operator-1"
-"""Operators of the scale family for MLPs keep the format of those that ship with the package."""
 
 # How a model was trained is no part of it: its file is the same with and without.
 _TRAINING = {"recompute"}
+_BUILT_FROM = {"format", "model", "symmetry_broken", "task", "target", "spec"}
 _PRETRAINED = Path(__file__).parents[1] / "pretrained"
 _TARGET: TypeAdapter[Target] = TypeAdapter(AnyTarget)
 
@@ -33,7 +33,7 @@ _TARGET: TypeAdapter[Target] = TypeAdapter(AnyTarget)
 class Trained:
     """A trained metanetwork with what it was trained on.
 
-    ``about`` holds plain text by name: ``recipe``, ``images``, and what else the task says.
+    ``about`` holds plain text by name: ``recipe``, and what the task says.
     """
 
     module: nn.Module
@@ -54,10 +54,8 @@ def save(
 ) -> None:
     """Write a metanetwork's ``state_dict`` with all that is needed to build it again."""
     about = task.about(dataset) | {"recipe": recipe, "spec": to_text(dataset.spec)}
-    if _is_plain(family, task, dataset):
-        model = family.model_dump_json(exclude=_TRAINING | {"kind", "symmetry"})
-        broken = json.dumps(family.model_dump()["symmetry"] == "broken")
-        metadata = about | {"format": _OPERATOR, "model": model, "symmetry_broken": broken}
+    if first_format.fits(family, task, dataset):
+        metadata = about | first_format.written(family, _TRAINING)
     else:
         metadata = about | {
             "format": _FORMAT,
@@ -68,11 +66,6 @@ def save(
     atomic.save_tensors(path, weights, metadata)
 
 
-def _is_plain(family: AbstractFamily, task: AbstractTask, dataset: Dataset) -> bool:
-    plain = isinstance(family, ScaleFamily) and family.symmetry != "permutations"
-    return plain and isinstance(task, Improve) and isinstance(dataset.target, MLPTarget)
-
-
 def load(path: Path) -> Trained:
     """The metanetwork in a checkpoint.
 
@@ -80,7 +73,7 @@ def load(path: Path) -> Trained:
         ConfigError: if the file is missing, corrupt or something else.
     """
     weights, metadata = atomic.load_tensors(path)
-    if metadata.get("format") not in (_FORMAT, _OPERATOR):
+    if metadata.get("format") not in (_FORMAT, first_format.NAME):
         raise ConfigError(
             f"{path} is a safetensors file but no metanetwork of this library. Give a run folder, its "
             f"{record.CHECKPOINT}, or one of the pretrained names: {', '.join(pretrained_names()) or 'none'}."
@@ -95,23 +88,16 @@ def load(path: Path) -> Trained:
             f"the metanetwork in {path} is damaged or was written by another version ({_first_line(error)}). "
             "Train it again or restore the file."
         ) from error
-    about = {key: metadata[key] for key in ("activation", "images", "objective", "recipe") if key in metadata}
+    about = {key: value for key, value in metadata.items() if key not in _BUILT_FROM}
     return Trained(module.eval().requires_grad_(False), spec, target, task, family, about)
 
 
 def _configured(metadata: Mapping[str, str], spec: SymmetrySpec) -> tuple[AbstractFamily, AbstractTask, Target]:
-    model = json.loads(metadata["model"])
-    if metadata["format"] == _FORMAT:
-        task = AbstractTask.read(json.loads(metadata["task"]))
-        return AbstractFamily.read(model), task, _TARGET.validate_json(metadata["target"])
-    symmetry = "broken" if json.loads(metadata["symmetry_broken"]) else "full"
-    task = Improve.model_validate({"objective": json.loads(metadata["objective"])})
-    shapes = {name: spec.shape(name) for name in spec.axes}
-    activation: Any = metadata["activation"]
-    target = MLPTarget.of_shapes(shapes, activation)
-    if target is None:
-        raise ValueError("its spec is not that of an MLP")
-    return ScaleFamily.model_validate(model | {"symmetry": symmetry}), task, target
+    if metadata["format"] == first_format.NAME:
+        return first_format.read(metadata, spec)
+    family = AbstractFamily.read(json.loads(metadata["model"]))
+    task = AbstractTask.read(json.loads(metadata["task"]))
+    return family, task, _TARGET.validate_json(metadata["target"])
 
 
 def find(name: str | Path) -> Path:

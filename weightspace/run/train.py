@@ -45,7 +45,7 @@ def train(
         config: What to train.
         out: The run's folder; ``broken/`` inside holds the twin's files.
         progress: Called with steps done, steps in all, and a message.
-        data_dir: Folder of image sets, see :func:`weightspace.zoo.load_images`.
+        data_dir: Folder of the data that zoo and task read.
         overwrite: Replace a run of another configuration.
 
     Raises:

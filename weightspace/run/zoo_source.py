@@ -24,8 +24,8 @@ def open_zoo(
         folder: Its folder.
         make: Make the zoo if there is none, or finish one of the same configuration whose making was interrupted, if
             the run says how. A damaged zoo is never repaired.
-        data_dir: Folder of image sets.
-        progress: Called with model-images done, all of them, and a message.
+        data_dir: Folder of the data that a zoo is made from.
+        progress: Called with units of work done, all of them, and a message.
 
     Raises:
         ConfigError: if there is no zoo and none may be made, or the zoo is not the one the run was trained on.

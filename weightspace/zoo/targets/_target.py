@@ -88,9 +88,9 @@ def _module(target: AbstractTarget) -> nn.Module:
     return module
 
 
-def _normalized(norm: nn.BatchNorm2d, x: Float[Tensor, "p c h w"]) -> Float[Tensor, "p c h w"]:
+def _normalized(norm: nn.BatchNorm2d, input: Float[Tensor, "p c h w"]) -> Float[Tensor, "p c h w"]:
     """A batch normalization in eval mode, with gradients of its running statistics: torch's own has none, and operators
     change them like any other parameter."""
     mean, var = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
     mean, factor, bias = (v.view(-1, 1, 1) for v in (mean, norm.weight * (var + norm.eps).rsqrt(), norm.bias))
-    return (x - mean) * factor + bias
+    return (input - mean) * factor + bias
