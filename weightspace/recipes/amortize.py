@@ -1,6 +1,6 @@
 """Amortized optimization: operators that improve, or thin out, networks of a zoo in one pass."""
 
-from ..nn import ScaleFamily
+from ..nn import MatrixFamily, ScaleFamily
 from ..run.config import Run, TrainConfig, ZooRef
 from ..tasks import DEFAULT_L1, CrossEntropy, Distill, Improve, ImproveTable
 from ..zoo import ZooConfig
@@ -15,8 +15,8 @@ def demo() -> Run:
         task=Improve(
             min_val_accuracy=0.3, images_per_step=600, table=ImproveTable(sgd_epochs=(1, 5), adam_epochs=(1, 5))
         ),
-        model=ScaleFamily(width=16, rounds=3),
-        train=TrainConfig(steps=200, batch_size=16, learning_rate=3e-3, validate_every=20, validation_networks=48),
+        model=MatrixFamily(width=32),
+        train=TrainConfig(steps=200, batch_size=8, learning_rate=3e-3, validate_every=20, validation_networks=48),
     )
 
 
