@@ -169,7 +169,10 @@ OPTIONS = [
     ["barrier", "none.safetensors", "none.safetensors", "--spec", "none.txt", "--out", "b", "--points"],
     *(["finetune", "none", "--out", "t", f"--{o}"] for o in ("learning-rate", "l1", "epochs", "batch-size", "seed")),
 ]
-RUN = ("train.steps", "train.learning-rate", "train.seed", "model.width", "evaluate.magnitude", "objective.l1")
+RUN = (
+    *("train.steps", "train.learning-rate", "train.seed", "model.width", "model.kind", "task.kind"),
+    *("task.table.magnitude", "task.objective.l1", "task.images-per-step", "task.objective.kind"),
+)
 typed = st.tuples(st.sampled_from(OPTIONS) | st.sampled_from(RUN), numbers | st.text(max_size=5))
 
 
