@@ -4,7 +4,8 @@ from typing import Any, Literal, TypeVar, final
 
 from pydantic import Field
 
-from ...spec import SymmetrySpec
+from ..._errors import SpecError
+from ...spec import SymmetrySpec, layout
 from .._economy import checkpointed
 from .._interfaces import AbstractFamily, Architecture
 from .._symmetry import Symmetry, without_scales
@@ -47,6 +48,10 @@ class ScaleFamily(AbstractFamily):
         return {"broken": self.model_copy(update={"symmetry": "broken"})} if self.symmetry == "full" else {}
 
     def _read(self, architecture: Architecture) -> SymmetrySpec:
+        try:
+            layout(architecture.spec)
+        except SpecError as error:
+            raise SpecError(f"{error} Or take the family that reads all of it: --model.kind matrix.") from error
         return without_scales(architecture.spec) if self.symmetry == "permutations" else architecture.spec
 
     def _options(self) -> dict[str, Any]:
