@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.torch import load_file, save_file
 
-from weightspace import recipes
+from weightspace import ConfigError, recipes
 from weightspace.cli import main
 from weightspace.nn import ScaleFamily
 from weightspace.run.config import Run, TrainConfig, ZooRef
@@ -177,10 +177,23 @@ def test_options_replace_the_file_which_replaces_the_recipe(tmp_path):
     from weightspace.cli.train import configure
 
     file = tmp_path / "my.yaml"
-    file.write_text("train: {steps: 7, clip: 0.5}\nobjective: {kind: distill, l1: 0.001}\n")
+    file.write_text("train: {steps: 7, clip: 0.5}\ntask: {objective: {kind: distill, l1: 0.001}}\n")
     config = configure("tiny", file, ["--train.steps", "9"])
     assert (config.train.steps, config.train.clip, config.train.batch_size) == (9, 0.5, 4)
-    assert (config.objective.kind, config.objective.l1) == ("distill", 0.001)
+    objective = config.task.objective
+    assert (objective.kind, objective.l1, config.task.images_per_step) == ("distill", 0.001, 50)
+
+
+def test_another_kind_takes_the_place_of_a_group_and_its_entries_follow(tmp_path):
+    from weightspace.cli.train import configure
+
+    file = tmp_path / "my.yaml"
+    file.write_text("model: {kind: flat, depth: 3}\n")
+    assert configure("tiny", file, []).model.model_dump() == {"kind": "flat", "width": 256, "depth": 3, "dropout": 0.0}
+    options = ["--model.kind", "matrix", "--model.width", "8"]
+    assert configure("tiny", file, options).model.model_dump(include={"kind", "width"}) == {"kind": "matrix", "width": 8}
+    with pytest.raises(ConfigError, match="unknown family of metanetworks 'matrx'. Did you mean 'matrix'"):
+        configure("tiny", None, ["--model.kind=matrx"])
 
 
 def test_a_folder_of_another_run_is_not_mixed_with_a_new_one(run, capsys):
