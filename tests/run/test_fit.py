@@ -175,7 +175,7 @@ def test_a_second_writer_is_refused_and_leftovers_of_dead_ones_are_removed(zoo_d
 
 
 def test_a_loss_that_is_not_finite_is_an_error(zoo_dir, tmp_path):
-    settings = tiny_run(zoo_dir).train.model_copy(update={"learning_rate": 1e30, "clip": 1e30})
+    settings = tiny_run(zoo_dir).train.model_copy(update={"learning_rate": 1e9, "clip": 1e9})
     with pytest.raises(ConfigError, match=r"loss of 'ours'.*learning-rate"):
         train(tiny_run(zoo_dir, train=settings), tmp_path)
     assert (tmp_path / record.CHECKPOINT).is_file()
