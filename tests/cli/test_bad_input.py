@@ -177,10 +177,10 @@ def test_options_replace_the_file_which_replaces_the_recipe(tmp_path):
     from weightspace.cli.train import configure
 
     file = tmp_path / "my.yaml"
-    file.write_text("train: {steps: 7, clip: 0.5}\nobjective: {kind: distill, l1: 0.001}\n")
+    file.write_text("train: {steps: 7, clip: 0.5}\ntask: {objective: {kind: distill, l1: 0.001}}\n")
     config = configure("tiny", file, ["--train.steps", "9"])
     assert (config.train.steps, config.train.clip, config.train.batch_size) == (9, 0.5, 4)
-    assert (config.objective.kind, config.objective.l1) == ("distill", 0.001)
+    assert (config.task.objective.kind, config.task.objective.l1) == ("distill", 0.001)
 
 
 def test_a_folder_of_another_run_is_not_mixed_with_a_new_one(run, capsys):
