@@ -7,9 +7,11 @@ from .._errors import ConfigError
 from .._types import Progress
 from ..files import atomic
 from ..files.results import Results
+from ..nn import AbstractFamily
 from ..spec import to_text
+from ..tasks import AbstractTask
 from . import environment, models, record, zoo_source
-from .config import Run, from_yaml, parse_run, to_yaml
+from .config import Run, from_yaml, to_yaml
 from .fit import Fit, model_folder
 from .interrupt import finish_step_on_interrupt
 from .problem import open_problem
@@ -77,9 +79,8 @@ def _check_kinds(config: Run) -> None:
     Raises:
         ConfigError: if a task or family is not where its kind says.
     """
-    back = parse_run(config.model_dump(mode="json"))
-    for own, found in ((config.task, back.task), (config.model, back.model)):
-        here, there = (f"{type(part).__module__}:{type(part).__qualname__}" for part in (own, found))
+    for base, own in ((AbstractTask, config.task), (AbstractFamily, config.model)):
+        here, there = (f"{part.__module__}:{part.__qualname__}" for part in (type(own), base.of(own.kind)))
         # A script that is run has no name of its own.
         if here != there and not here.startswith("__main__:"):
             raise ConfigError(
