@@ -182,6 +182,18 @@ class TaskSuite:
         assert list(tmp_path.iterdir()) == []
 
 
+class ReadingSuite(TaskSuite):
+    """What tasks that read something off networks owe besides."""
+
+    def test_goals_are_the_same_in_every_gauge(self, problem):
+        problem = doubled(problem)
+        dataset, networks = problem.dataset, problem.dataset.splits["train"].choose(torch.arange(6))
+        spec = dataset.spec
+        moved = replace(networks, params=act(sample(spec, 0, num=6), networks.params, spec))
+        here, there = (self.task.goals(dataset, of).double() for of in (networks, moved))
+        assert (here - there).abs().max() <= EXACT * max(spread(here), 1.0)
+
+
 def some(problem: AbstractProblem, num: int, start: int = 0) -> Batch:
     """Training networks."""
     where = torch.arange(start, start + num)

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 from page_code import written
-from task_suite import TaskSuite
+from task_suite import ReadingSuite, TaskSuite
 from tiny_runs import tiny_task
 
 from weightspace.tasks import ClassifyInr
@@ -18,7 +18,7 @@ class TestImprove(TaskSuite):
     refusal = "are images, not classifiers.*amortize_digits"
 
 
-class TestClassifyInr(TaskSuite):
+class TestClassifyInr(ReadingSuite):
     task = ClassifyInr()
     zoo = "inr_dir"
     unusable = "zoo_dir"
@@ -34,7 +34,7 @@ def own_task(tmp_path_factory):
     sys.modules.pop("mean_output", None)
 
 
-class TestOwnTask(TaskSuite):
+class TestOwnTask(ReadingSuite):
     """It reads every architecture: here SIRENs, on the page MLPs."""
 
     zoo = "inr_dir"

@@ -1,5 +1,6 @@
 """Metanetworks: networks that read networks, and the parts they are built from."""
 
+from ._checks import check_stack as check_stack
 from ._economy import checkpointed as checkpointed
 from ._equivariant import Mlp as Mlp
 from ._equivariant import ReScaleEq as ReScaleEq

@@ -46,7 +46,7 @@ def evaluate(
     folder = Path(run_dir)
     if not (folder / record.CONFIG).is_file():
         raise ConfigError(
-            f"{folder} is no run: it holds no {record.CONFIG}. Train one: weightspace train demo --out {folder}"
+            f"{folder} is no run: it holds no {record.CONFIG}. Train one: weightspace train RECIPE --out {folder}"
         )
     config = from_yaml(folder / record.CONFIG)
     _, problem = open_problem(config, folder, data_dir=data_dir, progress=progress)
