@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, Field, SerializeAsAny, Validati
 
 from .._errors import ConfigError
 from .._frozen import Frozen
-from ..nn import AbstractFamily, ScaleFamily
+from ..nn import AbstractFamily, MatrixFamily
 from ..tasks import AbstractTask, Improve
 from ..zoo import AnyZooConfig
 
@@ -72,7 +72,7 @@ class Run(Frozen):
     name: str = Field(default="custom", description="Name of the recipe.")
     zoo: ZooRef
     task: Annotated[SerializeAsAny[AbstractTask], BeforeValidator(AbstractTask.read)] = Improve()
-    model: Annotated[SerializeAsAny[AbstractFamily], BeforeValidator(AbstractFamily.read)] = ScaleFamily()
+    model: Annotated[SerializeAsAny[AbstractFamily], BeforeValidator(AbstractFamily.read)] = MatrixFamily()
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
 
