@@ -51,5 +51,6 @@ def test_verbs_for_classifiers_refuse_a_zoo_of_images(tmp_path, capsys):
     assert main(["zoo", "make", "tiny_inrs", "--out", str(zoo)]) == 0
     said = ("of the kind 'inr' (siren)", "weightspace zoo make digits_mlp_tanh")
     refused(["finetune", zoo, "--out", tmp_path / "tuned"], capsys, *said)
+    said = ("(siren) are images, not classifiers", "weightspace zoo make digits_mlp_tanh")
     refused(["train", "amortize_digits", "--out", tmp_path / "run", "--zoo.path", zoo], capsys, *said)
     refused(["zoo", "make", "tiny_seeds", "--out", zoo], capsys, "holds a zoo made from something else")

@@ -6,8 +6,8 @@ from inr_material import tiny_inrs, tiny_seeds
 from zoo_material import content, tiny_config
 
 import weightspace as ws
-from weightspace import ConfigError, ZooError
-from weightspace.zoo import CNNTarget, ResNetTarget, SeedZooConfig, Zoo, load_images, make_zoo, stacked_forward
+from weightspace import ConfigError
+from weightspace.zoo import CNNTarget, ResNetTarget, SeedZooConfig, load_images, make_zoo, stacked_forward
 from weightspace.zoo._any_config import parse_config
 from weightspace.zoo._train_module import initial_module, measure, train_module
 
@@ -125,10 +125,3 @@ def test_a_target_that_does_not_fit_the_images_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"1024 inputs and 10 outputs cannot classify digits.*target\.side to 8"):
         make_zoo(tiny_seeds(target={"kind": "cnn"}), tmp_path / "zoo")
     assert not (tmp_path / "zoo").exists()
-
-
-def test_a_zoo_of_another_kind_is_refused_where_mlps_are_needed(tmp_path):
-    zoo = make_zoo(tiny_seeds(num=1), tmp_path / "zoo")
-    with pytest.raises(ZooError, match=r"of the kind 'seeds' \(mlp\).*weightspace zoo make digits_mlp_tanh"):
-        Zoo.open(zoo.path).of_mlps()
-    assert make_zoo(tiny_config(num=1), tmp_path / "mlps").of_mlps().num == 1

@@ -15,7 +15,6 @@ from .._errors import ZooError
 from .._types import Params
 from ..spec import SymmetrySpec, parse
 from ._any_config import AnyZooConfig, parse_config
-from ._config import ZooConfig
 from ._store import (
     MAKE_AGAIN,
     MANIFEST,
@@ -89,19 +88,6 @@ class Zoo:
 
     def __len__(self) -> int:
         return len(self.rows["id"])
-
-    def of_mlps(self) -> ZooConfig:
-        """Its configuration, if its networks are MLPs on 8x8 images with hyper-parameters of their own.
-
-        Raises:
-            ZooError: if it is a zoo of another kind.
-        """
-        if isinstance(self.config, ZooConfig):
-            return self.config
-        raise ZooError(
-            f"{self.path} is a zoo of the kind {self.config.kind!r} ({self.config.target.kind}); needed are MLPs on "
-            "8x8 images. Make such a zoo: weightspace zoo make digits_mlp_tanh --out DIR"
-        )
 
     def split(self, name: str) -> np.ndarray:
         """Row indices of ``train``, ``val`` or ``test``.

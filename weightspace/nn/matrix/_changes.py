@@ -50,7 +50,8 @@ class Changes(nn.Module):
             {str(k): nn.Linear(width, size) for k, size in sizes.items() if size and not view.blocks[k].ends}
         )
         self.steps = nn.Parameter(torch.full((len(view.blocks),), self.initial_step))
-        self.whole = nn.Linear(2 * width, width)
+        # For numbers that belong to no neuron; where there are none it would be a part without a use.
+        self.whole = None if all(block.ends for block in view.blocks) else nn.Linear(2 * width, width)
 
     def forward(
         self, x: Float[Tensor, "b n c"], context: Float[Tensor, "b c"], reading: Reading
@@ -60,7 +61,9 @@ class Changes(nn.Module):
         unit = (reading.unit + 0.01 * reading.unit.median(1, keepdim=True).values) * self.steps
         rows, even_rows = self.nodes.split(x * (1 + self.gate(even))), self.nodes.split(even)
         seen = self.nodes.split(nn.functional.silu(self.seen(even)))
-        whole = nn.functional.silu(self.whole(torch.cat([context, even.mean(1)], -1)))
+        whole = even.new_zeros(0)
+        if self.whole is not None:
+            whole = nn.functional.silu(self.whole(torch.cat([context, even.mean(1)], -1)))
         changes = []
         for place, block in enumerate(self.view.blocks):
             value = reading.values[place]

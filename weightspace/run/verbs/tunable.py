@@ -99,8 +99,9 @@ def _open_zoo(path: Path, images: str | None, activation: ActivationName | None)
     target = zoo.config.target
     if isinstance(target, SirenTarget):
         raise SpecMismatch(
-            f"the networks of the zoo {path} are images, each fitted to its own; there is nothing that all of them "
-            "could be trained on. Give a zoo of classifiers."
+            f"{path} is a zoo of the kind {zoo.config.identity()['kind']!r} ({target.kind}): its networks are images, "
+            "each fitted to its own, and nothing is there that all could be trained on. Give a zoo of classifiers: "
+            "weightspace zoo make digits_mlp_tanh --out DIR"
         )
     own = target.nonlinearity
     if activation not in (None, own):

@@ -115,7 +115,8 @@ def open_problem(
     """See :meth:`Improve.open`."""
     if dataset.target.kind == "siren":
         raise ConfigError(
-            "the networks of this zoo are images, not classifiers, so there is no accuracy to improve. Train on a zoo "
-            "of classifiers, e.g. the recipe amortize_digits, or choose another task."
+            "the networks of this zoo (siren) are images, not classifiers: there is no accuracy to improve. "
+            "Make a zoo of classifiers, weightspace zoo make digits_mlp_tanh --out DIR, take the recipe "
+            "amortize_digits, which does, or choose another task."
         )
     return ImproveProblem(task, dataset, images_of(dataset.target, dataset.images, data_dir, progress))
