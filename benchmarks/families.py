@@ -2,12 +2,13 @@
 
     python benchmarks/families.py [--json FILE] [--plot FILE] [--threads 2] [--rounds 5]
 
-A step is a forward and a backward pass in float32. Operators on 4 MLPs 64-48-32-16-10 and on 32 tanh CNNs 1-16-16-16-10,
+A step is a forward and a backward pass in float32. Operators on 4 MLPs 64-48-32-16-10 and 32 tanh CNNs 1-16-16-16-10,
 128 channels, 8 rounds, both directions: the published formulation on edge lists, the same as we compute it, our scale
 family, the matrix family. Functionals on 16 INRs 2-32-32-1: `paper("mnist_cls")` at its own size (128 channels, 4
-rounds) and the matrix family at the same, and at 64 channels, with which it reads better (`benchmarks/learning.py`). Medians of interleaved rounds; memory is the peak of a fresh process above
-its start. Growth: one MLP with three equal layers, 10^3 to 10^6 weights, matrix operator and functional, 32 channels, 4
-rounds; the slope of log seconds against log edges over the upper half, 1 being linear. Exits with 1 if a goal fails.
+rounds), the matrix family at the same, and at 64 channels, with which it reads better (`benchmarks/learning.py`). Medians
+of interleaved rounds; memory is the peak of a fresh process above its start. Growth: one MLP with three equal layers,
+10^3 to 10^6 weights, matrix operator and functional, 32 channels, 4 rounds; the slope of log seconds against log edges
+over the upper half, 1 being linear. Exits with 1 if a goal fails.
 """
 
 import sys
