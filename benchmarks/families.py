@@ -5,7 +5,7 @@
 A step is a forward and a backward pass in float32. Operators on 4 MLPs 64-48-32-16-10 and 32 tanh CNNs 1-16-16-16-10,
 128 channels, 8 rounds, both directions: the published formulation on edge lists, the same as we compute it, our scale
 family, the matrix family. Functionals on 16 INRs 2-32-32-1: `paper("mnist_cls")` at its own size (128 channels, 4
-rounds), the matrix family at the same, and at 64 channels, with which it reads better (`benchmarks/learning.py`). Medians
+rounds), the matrix family at the same, and at 64 channels, as `benchmarks/learning.py` trains it. Medians
 of interleaved rounds; memory is the peak of a fresh process above its start. Growth: one MLP with three equal layers,
 10^3 to 10^6 weights, matrix operator and functional, 32 channels, 4 rounds; the slope of log seconds against log edges
 over the upper half, 1 being linear. Exits with 1 if a goal fails.
