@@ -13,6 +13,7 @@ from weightspace.spec import Axis, Joined, SymmetrySpec, derive, parse, to_text
 
 from . import ARCHITECTURES, REFUSED
 from .oracle import random_state
+from .reading import assert_read
 
 SMALLER = {
     "attention_cosine": 13,  # lengths of queries and keys do not matter, one scale per head each
@@ -53,6 +54,11 @@ def test_twenty_elements_keep_the_function_and_the_scales_are_all_that_act(name:
     assert largest_change(net, example, spec, 20) <= 1e-9
     assert dimension(spec).scales == SMALLER.get(name, ARCHITECTURES[name].scales)
     assert parse(to_text(spec)) == spec
+
+
+@pytest.mark.parametrize("name", sorted(set(ARCHITECTURES) - UNREAD))
+def test_the_matrix_family_keeps_the_laws_and_reads_every_tensor(name: str) -> None:
+    assert_read(name, moved(name)[2])  # here, where specs are derived once for all tests
 
 
 def damaged(spec: SymmetrySpec) -> SymmetrySpec | None:

@@ -6,7 +6,7 @@ from weightspace import recipes
 from weightspace.cli import main
 from weightspace.zoo import InrZooConfig, SeedZooConfig
 
-INRS = InrZooConfig.model_validate({"images": "digits", "target": {"widths": (2, 4, 4, 1)}, "num": 10, "steps": 4})
+INRS = InrZooConfig.model_validate({"images": "digits", "target": {"widths": (2, 4, 4, 1)}, "num": 40, "steps": 4})
 SEEDS = SeedZooConfig.model_validate(
     {"images": "digits", "target": {"kind": "mlp", "widths": (64, 4, 10)}, "num": 10, "epochs": 1, "batch_size": 600}
 )
