@@ -73,8 +73,8 @@ class Kinded(Frozen):
     @classmethod
     def _beside(cls, kind: str) -> list[str]:
         """Kinds in the same module of somebody else's package, which can be imported."""
-        where, colon, _ = kind.partition(":")
-        classes = vars(importlib.import_module(where)).items() if colon else ()
+        where, _, name = kind.partition(":")
+        classes = vars(importlib.import_module(where)).items() if name else ()
         return [
             f"{where}:{name}"
             for name, value in classes

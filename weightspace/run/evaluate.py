@@ -163,7 +163,7 @@ class _Table:
         """Changes with everything a row's numbers follow from."""
         task = self.config.task
         parts: dict[str, Any] = {
-            "format": _FORMAT,
+            "format": [_FORMAT, self.problem.measured()],
             "row": [row.name, row.settings],
             "dataset": [self.identity, self.test.runs.tolist()],
             "task": task.model_dump(mode="json", exclude=set(task.later)),

@@ -11,7 +11,7 @@ from ..nn import AbstractFamily
 from ..spec import to_text
 from ..tasks import AbstractTask
 from . import environment, models, record, zoo_source
-from .config import Run, from_yaml, to_yaml
+from .config import Run, from_yaml, read_yaml, to_yaml
 from .fit import Fit, model_folder
 from .interrupt import finish_step_on_interrupt
 from .problem import open_problem
@@ -22,7 +22,8 @@ _FOLDER = Results(
     record.CONFIG,
     (
         *record.FILES,
-        "*/*.safetensors",
+        f"*/{record.CHECKPOINT}",
+        f"*/{record.RESUME}",
         f"{record.CELLS}/*",
         "plots/*.svg",
     ),
@@ -45,7 +46,7 @@ def train(
 
     Args:
         config: What to train.
-        out: The run's folder; ``broken/`` inside holds the twin's files.
+        out: The run's folder; a folder inside holds those of each twin.
         progress: Called with steps done, steps in all, and a message.
         data_dir: Folder of the data that zoo and task read.
         overwrite: Replace a run of another configuration.
@@ -98,4 +99,7 @@ def _started(folder: Path, config: Run) -> bool:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return from_yaml(path).fixed()
+    try:
+        return from_yaml(path).fixed()
+    except ConfigError:
+        return read_yaml(path)  # of an earlier version: another run than any of this one

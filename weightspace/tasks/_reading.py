@@ -4,6 +4,7 @@ A task of this kind says what the goal of a network is and how an answer is judg
 run's models and one control, the best answer that looks at no network.
 """
 
+import inspect
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from .._types import Params, Progress
 from ..nn import AbstractFamily, AbstractFunctional, Architecture
 from ._dataset import Dataset, Networks
 from ._methods import Answer, Context, Method, timed
-from ._stacks import num_networks, select
+from ._stacks import num_networks, select, spread
 from ._table import SECONDS, Column, Row, Table, interval, is_done, table_of
 from ._task import AbstractProblem, AbstractTask, Batch
 from .bootstrap import mean_interval
@@ -162,6 +163,7 @@ class AbstractReading(AbstractTask):
             ConfigError: if they are not.
         """
         goals, num = self.goals(dataset, networks), len(networks)
+        goals = goals if goals.is_floating_point() else goals.long()
         who = f"goals() of the task {self.kind!r}"
         if goals.is_floating_point():
             if goals.shape != (num, self.out):
@@ -215,7 +217,10 @@ class ReadingProblem(AbstractProblem):
         answers = _answers(model, batch.params, per_pass)
         goals = self.goals[batch.split][batch.where].to(answers.device)
         scores = {name: value.double().mean().item() for name, value in self.task.judged(answers, goals).items()}
-        return {"loss": self.task.losses(answers, goals).mean().item()} | scores
+        # What decides comes first, and no score can take its name.
+        return {"loss": self.task.losses(answers, goals).mean().item()} | {
+            n: v for n, v in scores.items() if n != "loss"
+        }
 
     def methods(self, models: Mapping[str, AbstractFamily]) -> Sequence[Method[Tensor]]:
         """The models, and the answer that looks at no network."""
@@ -225,7 +230,9 @@ class ReadingProblem(AbstractProblem):
     def numbers(self, answer: Answer[Tensor], test: Networks, seed: int) -> dict[str, Any]:
         """Scores and answers, network by network."""
         del seed
-        goals = self.task.goals(self.dataset, test)
+        every = self.goals["test"]
+        # The networks of a table are evenly spaced over all; goals may depend on the whole split.
+        goals = every[spread(len(every), len(test))]
         judged = self.task.judged(answer.value, goals)
         return {"scores": {n: v.double().tolist() for n, v in judged.items()}, "answers": answer.value.tolist()}
 
@@ -238,6 +245,11 @@ class ReadingProblem(AbstractProblem):
     def facts(self) -> dict[str, Any]:
         """The networks."""
         return {"architecture": self.dataset.target.kind, "images": self.dataset.images}
+
+    def measured(self) -> Any:
+        """Names of the scores; of a task that is not ours, how they are computed."""
+        names, own = [score.name for score in self.task.scores], ":" not in self.task.kind
+        return [names, "" if own else inspect.getsource(type(self.task))]
 
     def inputs(self) -> Params:
         """The goals."""

@@ -49,4 +49,5 @@ def to(params: Params, device: torch.device) -> Params:
 def in_passes(model: nn.Module, params: Params, per_pass: int) -> Params:
     """The new networks that an operator makes of stacked ones, so many at a time."""
     num = num_networks(params)
-    return concatenate([model(select(params, slice(at, at + per_pass))) for at in range(0, num, per_pass)])
+    done = concatenate([model(select(params, slice(at, at + per_pass))) for at in range(0, num, per_pass)])
+    return {name: done[name] for name in params}

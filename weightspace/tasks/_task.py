@@ -92,6 +92,10 @@ class AbstractProblem(ABC):
         """What ``results.json`` says of the task beside its rows."""
         return {}
 
+    def measured(self) -> Any:
+        """Constants that the numbers of every row follow from, as plain data."""
+        return None
+
     def inputs(self) -> Params:
         """Tensors beside the networks that the numbers of the table follow from."""
         return {}

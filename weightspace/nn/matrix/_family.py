@@ -53,8 +53,9 @@ class MatrixFamily(AbstractFamily):
         return self._done(MatrixOperator(self._read(architecture), **self._options(architecture)))
 
     def twins(self) -> dict[str, AbstractFamily]:
-        """The symmetry-broken twin."""
-        return {"broken": self.model_copy(update={"symmetry": "broken"})} if self.symmetry == "full" else {}
+        """The symmetry-broken twin; answers to probes alone have no symmetry that could be left out."""
+        full = self.symmetry == "full" and self.weights
+        return {"broken": self.model_copy(update={"symmetry": "broken"})} if full else {}
 
     def _read(self, architecture: Architecture) -> SymmetrySpec:
         return without_scales(architecture.spec) if self.symmetry == "permutations" else architecture.spec

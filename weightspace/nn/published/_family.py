@@ -28,7 +28,7 @@ class PublishedFamily(AbstractFamily):
     """
 
     kind: Literal["published"] = "published"
-    preset: str = Field(description="Name in PRESETS: mnist_cls, cifar10 relu -B, mnist_edit, ...")
+    preset: str = Field(default="mnist_cls", description="Name in PRESETS: mnist_cls, cifar10 relu -B, mnist_edit, ...")
     width: int | None = Field(default=None, ge=1, le=8192, description="Channels of every state. Default: published.")
     rounds: int | None = Field(default=None, ge=1, le=256, description="Rounds of messages. Default: published.")
     symmetry: Literal["full", "permutations"] = Field(
@@ -63,7 +63,7 @@ class PublishedFamily(AbstractFamily):
         """The published gauge-free baseline."""
         if self.symmetry == "permutations":
             return {}
-        return {"permutation": self.model_copy(update={"symmetry": "permutations"})}
+        return {"permutations": self.model_copy(update={"symmetry": "permutations"})}
 
     def _sized(self, wanted: Literal["functional", "operator"]) -> Preset:
         if self.preset not in NAMES[wanted]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import final, get_args
 
 import torch
+from pydantic import ValidationError
 
 from ..._errors import ConfigError, SpecMismatch
 from ...files.checkpoint import ACTIVATION, open_checkpoint
@@ -127,7 +128,13 @@ def _recognized(path: Path, activation: ActivationName, images: str) -> Target:
         if target is not None:
             # Convolutions run on any size: the images say which.
             side = {"side": NATIVE[images][0]} if "side" in kind.model_fields and images in NATIVE else {}
-            return target.model_validate(target.model_dump() | side)
+            try:
+                return target.model_validate(target.model_dump() | side)
+            except ValidationError as error:
+                raise ConfigError(
+                    f"the networks in {path.parent} are of the kind {target.kind!r}, which cannot read the images "
+                    f"{images!r} of {side['side']} pixels a side. Name the set that they were trained on with --images."
+                ) from error
     raise SpecMismatch(
         f"{path} is no MLP with parameters layers.0.weight, layers.0.bias, ..., and no other architecture of "
         f"weightspace.zoo: it holds {', '.join(f'{name} {list(shape)}' for name, shape in shapes.items())}. "

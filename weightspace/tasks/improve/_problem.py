@@ -18,8 +18,9 @@ from .._dataset import Dataset, Networks
 from .._methods import Answer, Method
 from .._stacks import in_passes
 from .._task import AbstractProblem, Batch
-from ._measure import measure, row_of
-from ._rows import methods
+from ._measure import PRUNED, THRESHOLDS, measure, row_of
+from ._rows import FACTOR_NETWORKS, methods
+from .calibration import CALIBRATION_IMAGES
 from .controls import prune_magnitude
 from .metrics import Scores, objective_values, score
 from .objective import Objective, objective
@@ -91,6 +92,10 @@ class ImproveProblem(AbstractProblem):
             "l1": self.task.objective.l1,
             "min_val_accuracy": self.task.min_val_accuracy,
         }
+
+    def measured(self) -> Any:
+        """Thresholds, shares and sizes of samples."""
+        return [THRESHOLDS, PRUNED, FACTOR_NETWORKS, CALIBRATION_IMAGES]
 
     def inputs(self) -> Params:
         """The images and labels."""

@@ -45,7 +45,7 @@ class CNNTarget(AbstractConvTarget):
     def of_shapes(cls, shapes: Mapping[str, tuple[int, ...]], activation: ActivationName) -> Self | None:
         """The target whose parameters have these shapes, but for the size of its images, which they do not show."""
         head = shapes.get("head.weight", ())
-        if len(head) != 2:
+        if len(head) != 2 or head[0] < 2:
             return None
         target = cls(channels=head[1], num_classes=head[0], activation=activation)
         return target if target.shapes() == dict(shapes) else None

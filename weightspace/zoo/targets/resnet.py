@@ -72,7 +72,7 @@ class ResNetTarget(AbstractConvTarget):
     def of_shapes(cls, shapes: Mapping[str, tuple[int, ...]], activation: ActivationName) -> Self | None:
         """The target whose parameters have these shapes, but for the size of its images, which they do not show."""
         stem, head = shapes.get("stem.weight", ()), shapes.get("head.weight", ())
-        if activation != "relu" or len(stem) != 4 or len(head) != 2:
+        if activation != "relu" or len(stem) != 4 or len(head) != 2 or head[0] < 2:
             return None
         target = cls(channels=stem[0], num_classes=head[0])
         return target if target.shapes() == dict(shapes) else None
