@@ -65,7 +65,7 @@ def test_data_without_a_kind_are_asked_for_one(data):
 
 
 def test_unknown_and_unfit_fields_are_refused():
-    for data in ({"kind": "flat", "rounds": 2}, {"kind": "flat", "width": 0}, {"kind": "published"}, 7):
+    for data in ({"kind": "flat", "rounds": 2}, {"kind": "flat", "width": 0}, {"kind": "published", "preset": 3}, 7):
         with pytest.raises(ValidationError):
             Holder.model_validate({"family": data})
 
