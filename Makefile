@@ -21,8 +21,9 @@ BIN := .venv/bin
 demo: .venv/.ready
 	$(BIN)/weightspace demo --out demo
 
+# Many tests start an interpreter of their own: compiled modules are kept even where the user's shell says not to.
 test: .venv/.ready
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/.ready
 	$(BIN)/ruff check .

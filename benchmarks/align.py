@@ -29,7 +29,8 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 import weightspace as ws
-from weightspace.alignment import align, without_scales
+from weightspace.alignment import align
+from weightspace.spec import without_scales
 
 Params = dict[str, Tensor]
 WIDTHS = (32, 64, 128, 256, 512, 1024)

@@ -23,8 +23,9 @@ from _timing import environment, keep_freed_memory, print_table
 from rich.progress import track
 
 import weightspace as ws
-from weightspace.alignment import Barrier, classification, match_activations, without_scales
+from weightspace.alignment import Barrier, classification, match_activations
 from weightspace.files.atomic import write_text
+from weightspace.spec import without_scales
 from weightspace.tasks import Barriers, Method, PairBarrier, barriers, methods, repaired
 
 CONTROLS = {"weights": "permutations", "features": "features, permutations"}

@@ -30,8 +30,9 @@ from _timing import environment, print_table
 from torch import Tensor, nn
 
 import weightspace as ws
-from weightspace.alignment import between, match_activations, reestimate, repair, without_scales
+from weightspace.alignment import between, match_activations, reestimate, repair
 from weightspace.files.atomic import load_tensors, save_tensors, write_json
+from weightspace.spec import without_scales
 
 Params = dict[str, Tensor]
 

@@ -16,7 +16,8 @@ torch.set_num_threads(1)
 os.environ.pop("WEIGHTSPACE_DATA", None)
 
 
-def pytest_runtest_setup() -> None:
+@pytest.fixture(scope="module", autouse=True)
+def _types_are_checked_again() -> None:
     check_again()
 
 

@@ -1,7 +1,7 @@
-"""Types and shapes of the first calls of every function, checked anew in each test.
+"""Types and shapes of the first calls of every function, checked anew in each file of tests.
 
-Checking every call doubles the time of the suite, and a function that a test has called forty times with the shapes
-that its annotations say will say nothing new at the next thousand.
+Checking every call doubles the time of the suite, and a function that the tests of one file have called fifty times
+with the shapes that its annotations say will say nothing new at the next thousand.
 """
 
 import sys
@@ -13,8 +13,8 @@ from typing import Any
 
 from beartype import beartype
 
-MOST = 40
-"""Checks of one function in one test; a call has two, of its arguments and of what it returns."""
+MOST = 100
+"""Checks of one function in one file of tests; a call has two, of its arguments and of what it returns."""
 
 MADE = 6
 """The same, of a function inside another one, which is checked whenever it is made."""
@@ -47,7 +47,7 @@ def checked(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def check_again() -> None:
-    """Count from the beginning: called before every test."""
+    """Count from the beginning: called before the first test of every file."""
     for layer in _unchecked:
         del layer.__no_type_check__
     _unchecked.clear()

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import weightspace as ws
-from weightspace.alignment import Merged, align, classification, greedy_soup, merge, without_scales
-from weightspace.spec import SymmetrySpec
+from weightspace.alignment import Merged, align, classification, greedy_soup, merge
+from weightspace.spec import SymmetrySpec, without_scales
 
 from .trained_pairs import CASES, blobs, case, largest_gap, orbit, trained, unrelated
 

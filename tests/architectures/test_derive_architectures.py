@@ -44,8 +44,10 @@ def moved(name: str) -> tuple[nn.Module, tuple[Tensor, ...], SymmetrySpec]:
 
 
 def largest_change(net: nn.Module, example: tuple[Tensor, ...], spec: SymmetrySpec, num: int) -> float:
-    params = {name: value.detach() for name, value in net.state_dict().items()}
-    return max(same_function(net, act(sample(spec, seed), params, spec), example) for seed in range(num))
+    params = {name: value.detach().expand(num, *value.shape) for name, value in net.state_dict().items()}
+    copies = act(sample(spec, 0, num=num), params, spec)
+    rows = ({name: value[row] for name, value in copies.items()} for row in range(num))
+    return max(same_function(net, row, example) for row in rows)
 
 
 @pytest.mark.parametrize("name", sorted(set(ARCHITECTURES) - UNREAD))

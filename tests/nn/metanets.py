@@ -33,6 +33,8 @@ EVERY_CHOICE = [
     Choice(*choice)
     for choice in product(("forward", "bidirectional"), ("absolute", "symmetrized"), ("normal_form", "blocks"))
 ]
+HALF_THE_CHOICES = [EVERY_CHOICE[place] for place in (0, 3, 5, 6)]
+"""Of every two options all four pairs: for tests that vary much else."""
 choices = st.sampled_from(EVERY_CHOICE)
 BOTH = (InvariantFunctional, EquivariantOperator)
 

@@ -6,8 +6,8 @@ from jaxtyping import config
 from metanets import BOTH, EVERY_CHOICE, Choice, Metanet, build, cnn, double, gauges, mlp, regroup
 
 from weightspace import ConfigError
-from weightspace.nn import EquivariantOperator, without_positive_scales
-from weightspace.spec import ScaleName, SymmetrySpec
+from weightspace.nn import EquivariantOperator
+from weightspace.spec import ScaleName, SymmetrySpec, without_scales
 from weightspace.testing import assert_equivariant, assert_invariant, equivariance_error, invariance_error
 
 both = pytest.mark.parametrize("model", BOTH)
@@ -93,9 +93,9 @@ def test_a_model_with_silenced_input_is_reported_as_dead():
 
 
 def test_normal_form_leaves_permutations_and_signs():
-    left = without_positive_scales(mlp("positive", "nonzero"))
+    left = without_scales(mlp("positive", "nonzero"), keep_signs=True)
     assert [space.scale for space in left.spaces] == ["trivial", "trivial", "sign", "trivial"]
-    assert without_positive_scales(mlp("sign", "trivial")) == mlp("sign", "trivial")
+    assert without_scales(mlp("sign", "trivial"), keep_signs=True) == mlp("sign", "trivial")
 
 
 @pytest.fixture

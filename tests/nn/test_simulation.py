@@ -68,7 +68,7 @@ def errors(have: dict, want: dict[tuple[str, str], Tensor]) -> dict[tuple[str, s
 
 
 @every_group
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(layout=layouts, seed=st.integers(0, 2**31))
 def test_vertices_hold_the_forward_and_the_backward_pass(example, group, layout, seed):
     spec, params, want = read(example, networks(layout, group, seed), seed)

@@ -101,7 +101,7 @@ def test_rows_above_naive_at_the_middle_are_named_and_no_others():
 
 
 def test_a_symmetry_of_permutations_only_has_one_row_for_them():
-    spec = ws.alignment.without_scales(ws.derive(network(0), torch.zeros(2, 4).double()))
+    spec = ws.spec.without_scales(ws.derive(network(0), torch.zeros(2, 4).double()))
     assert [method.name for method in methods(spec)] == ["naive", "weights"]
 
 

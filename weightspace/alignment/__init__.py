@@ -19,5 +19,4 @@ from ._merge import plain_mean as plain_mean
 from ._statistics import has_running_statistics as has_running_statistics
 from ._statistics import reestimate as reestimate
 from ._statistics import repair as repair
-from ._subgroups import without_scales as without_scales
 from ._whole import check_whole as check_whole

@@ -30,7 +30,7 @@ def linear_assignment(
     Args:
         a: Parameters of the network to match to, or of stacked networks.
         b: Parameters of the network to move, as many.
-        spec: The symmetry of both; take signs out with :func:`weightspace.alignment.without_scales`.
+        spec: The symmetry of both; take signs out with :func:`weightspace.spec.without_scales`.
         seed: Of the order of the layers.
 
     Raises:

@@ -17,10 +17,9 @@ from .._types import Params
 from ..gauge import Element, act, compose, identity, inverse, stack
 from ..gauge.canonical import balance
 from ..gauge.match import Problem, Progress, best_start, descend, distance, problem
-from ..spec import SymmetrySpec
+from ..spec import SymmetrySpec, without_scales
 from ._gains import opposed, set_upright, without_gain_signs
 from ._stacks import in_one_unit, wide
-from ._subgroups import without_scales
 from ._whole import check_whole
 
 MOST_ROUNDS = 50

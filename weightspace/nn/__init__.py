@@ -26,5 +26,4 @@ from .published import paper as paper
 from .scale import EquivariantOperator as EquivariantOperator
 from .scale import InvariantFunctional as InvariantFunctional
 from .scale import ScaleFamily as ScaleFamily
-from .scale import without_positive_scales as without_positive_scales
 from .statistics import StatisticsFamily as StatisticsFamily

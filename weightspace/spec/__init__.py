@@ -16,6 +16,7 @@ from ._spec import ScaleName as ScaleName
 from ._spec import SymmetrySpec as SymmetrySpec
 from ._spec import num_parameters as num_parameters
 from ._stand_ins import Rules as Rules
+from ._subgroups import without_scales as without_scales
 from ._text import axis_text as axis_text
 from ._text import parse as parse
 from ._text import to_text as to_text

@@ -4,9 +4,8 @@ from typing import Literal, final
 
 from pydantic import Field
 
-from ...spec import SymmetrySpec
+from ...spec import SymmetrySpec, without_scales
 from .._interfaces import AbstractFamily, Architecture
-from .._symmetry import without_scales
 from ._models import DeepSetsFunctional, DeepSetsOperator
 
 

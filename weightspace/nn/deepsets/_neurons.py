@@ -12,12 +12,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ...gauge import has_positive_scales, normal_form, safe_norm
-from ...spec import SymmetrySpec, layout
+from ...spec import SymmetrySpec, layout, without_scales
 from ...view import view
 from .._equivariant import Mlp
 from .._invariant import kind
 from .._tensors import in_units, log_unit
-from ..scale import without_positive_scales
 from ..scale._state import key
 
 MOMENTS = 4
@@ -35,7 +34,7 @@ class Neurons(nn.Module):
         super().__init__()
         self.spec = spec
         self.divides = has_positive_scales(spec)
-        self.inner = without_positive_scales(spec)
+        self.inner = without_scales(spec, keep_signs=True)
         plan = layout(spec)
         self.biases = {s.name: sum(bias.width for bias in plan.biases_of(s.name)) for s in spec.spaces}
         tensors = len(plan.weights) + sum(count > 0 for count in self.biases.values())

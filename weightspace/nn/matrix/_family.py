@@ -5,10 +5,10 @@ from typing import Any, Literal, TypeVar, final
 from pydantic import Field
 
 from ..._errors import ConfigError
-from ...spec import SymmetrySpec
+from ...spec import SymmetrySpec, without_scales
 from .._economy import checkpointed
 from .._interfaces import AbstractFamily, Architecture
-from .._symmetry import Symmetry, without_scales
+from .._symmetry import Symmetry
 from ._models import MatrixFunctional, MatrixOperator
 from ._probes import Probing
 

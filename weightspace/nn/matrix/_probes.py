@@ -18,10 +18,9 @@ from torch.utils._pytree import tree_leaves
 from ..._errors import ConfigError
 from ..._types import Params
 from ...gauge import act, reciprocal_or_zero, safe_norm, sample
-from ...spec import SymmetrySpec
+from ...spec import SymmetrySpec, without_scales
 from ...view import Field
 from .._interfaces import Architecture
-from ..scale import without_positive_scales
 from ._captures import Capture, captures, moved
 from ._nodes import Nodes
 
@@ -167,8 +166,9 @@ class Probes(nn.Module):
 
     def _lawful(self, params: Params, x: Tensor, found: list[Capture], states: list[Tensor]) -> list[Capture]:
         """The captures that move as their labels say, tried on one network."""
-        element = sample(without_positive_scales(self.spec), 0)
-        _, there = self._run(act(element, params, without_positive_scales(self.spec)), x, found, None)
+        rigid = without_scales(self.spec, keep_signs=True)
+        element = sample(rigid, 0)
+        _, there = self._run(act(element, params, rigid), x, found, None)
         kept = []
         for capture, here, got in zip(found, states, there, strict=True):
             want = moved(element, capture.field, here[0])

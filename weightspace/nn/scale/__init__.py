@@ -3,4 +3,3 @@
 from ._family import ScaleFamily as ScaleFamily
 from ._models import EquivariantOperator as EquivariantOperator
 from ._models import InvariantFunctional as InvariantFunctional
-from ._models import without_positive_scales as without_positive_scales

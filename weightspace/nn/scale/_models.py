@@ -1,7 +1,6 @@
 """The two metanetworks: an invariant functional and an equivariant operator."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 from typing import Literal, final
 
 from jaxtyping import Float
@@ -9,7 +8,7 @@ from torch import Tensor, nn
 
 from ..._types import Params
 from ...gauge import NeuronGauge, change_from_normal_form, has_positive_scales, normal_form
-from ...spec import NeuronSpace, ScaleName, SymmetrySpec, layout
+from ...spec import SymmetrySpec, layout, without_scales
 from .._checks import check_choice, check_dtype, check_sizes
 from .._economy import Recomputable
 from .._interfaces import AbstractFunctional, AbstractOperator
@@ -53,7 +52,7 @@ class Backbone(Recomputable):
         # nothing changes; in float32 a nearly dead neuron (1e-40) would overflow them. The broken control has the
         # same parts, and skips the division.
         self.divides = has_positive_scales(spec) and not symmetry_broken
-        self.inner = without_positive_scales(spec) if positive == "normal_form" else spec
+        self.inner = without_scales(spec, keep_signs=True) if positive == "normal_form" else spec
         sign = "none" if symmetry_broken else sign
         self.embed = Embed(self.inner, width)
         every = [space.name for space in spec.spaces]
@@ -164,15 +163,3 @@ class EquivariantOperator(AbstractOperator):
         rest = {name: params[name] for name in layout(self.spec).rest}
         change = self.readout(state, rest)
         return change if gauge is None else change_from_normal_form(change, read, gauge, self.spec)
-
-
-def without_positive_scales(spec: SymmetrySpec) -> SymmetrySpec:
-    """The spec of networks in normal form: only permutations and signs are left."""
-    left: dict[ScaleName, ScaleName] = {
-        "trivial": "trivial",
-        "positive": "trivial",
-        "sign": "sign",
-        "nonzero": "sign",
-    }
-    spaces: tuple[NeuronSpace, ...] = tuple(replace(space, scale=left[space.scale]) for space in spec.spaces)
-    return replace(spec, spaces=spaces)

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 from ..._errors import ConfigError, SpecMismatch
 from ..._types import Params
-from ...alignment import Alignment, align, without_scales
+from ...alignment import Alignment, align
 from ...files.atomic import remove
 from ...files.checkpoint import PIECE, Checkpoint, open_network
 from ...files.elements import check_name, load_element, save_element
 from ...files.naming import ties_of
 from ...files.writer import Progress, target, write_like
 from ...gauge import Element, act_rows, compose, inverse
-from ...spec import Example, SymmetrySpec, num_parameters
+from ...spec import Example, SymmetrySpec, num_parameters, without_scales
 from .outputs import as_written, output_difference
 from .working import bench, in_type, widest
 

@@ -5,12 +5,11 @@ from pathlib import Path
 from torch import nn
 
 from ..._errors import SpecMismatch
-from ...alignment import without_scales
 from ...files.checkpoint import open_network
 from ...files.naming import ties_of
 from ...files.writer import Progress
 from ...gauge import act
-from ...spec import Example, SymmetrySpec
+from ...spec import Example, SymmetrySpec, without_scales
 from ...tasks import BarrierMethod, Barriers, barriers, methods
 from ...zoo import Images
 from .alignment import load_single

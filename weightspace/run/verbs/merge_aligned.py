@@ -16,10 +16,9 @@ from ...alignment import (
     plain_mean,
     reestimate,
     repair,
-    without_scales,
 )
 from ...files.writer import Progress, write_like
-from ...spec import SymmetrySpec
+from ...spec import SymmetrySpec, without_scales
 from ...zoo import Images
 from .merge_recipe import MergeRecipe
 from .merging import Sources

@@ -21,10 +21,9 @@ from ...alignment import (
     has_features,
     match_activations,
     repair,
-    without_scales,
 )
 from ...gauge import act
-from ...spec import Example, SymmetrySpec
+from ...spec import Example, SymmetrySpec, without_scales
 from ..bootstrap import Estimate, mean_interval, resample
 
 Move = Callable[[Params, Params], Params]
@@ -195,7 +194,7 @@ def methods(
 ) -> tuple[BarrierMethod, ...]:
     """As given, matched by weights (permutations only, the whole symmetry), and with inputs also by features.
 
-    A symmetry of permutations only (:func:`weightspace.alignment.without_scales`) has no row of its own for these. With
+    A symmetry of permutations only (:func:`weightspace.spec.without_scales`) has no row of its own for these. With
     inputs the last two come with repaired statistics too. "weights" and "features" are over the whole symmetry.
     Features, what neurons do on the inputs and what follows, are much the better guide between unrelated networks.
 
