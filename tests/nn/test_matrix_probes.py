@@ -6,6 +6,7 @@ import pytest
 import torch
 from matrix_nets import pulled_back
 from metanets import double
+from pydantic import ValidationError
 from test_matrix_behaviour import normed
 from torch import nn
 
@@ -147,3 +148,8 @@ def test_probes_without_a_network_to_run_are_refused():
         family.functional(Architecture(known.spec), 1)
     with pytest.raises(ConfigError, match="whole numbers"):
         family.operator(Architecture(known.spec, known.module, torch.zeros(1, 4, dtype=torch.long)))
+
+
+def test_derivatives_need_probes() -> None:
+    with pytest.raises(ValidationError, match="set probes to 1 or more"):
+        MatrixFamily(derivatives=True)

@@ -8,10 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 from tiny_runs import tiny_run, tiny_zoo
 
-from weightspace import ConfigError, ZooError
+from weightspace import ConfigError, SpecError, ZooError
+from weightspace.nn import ScaleFamily
 from weightspace.run import record, train
 from weightspace.run.config import ZooRef
 from weightspace.run.problem import open_problem
+from weightspace.zoo import ResNetTarget, SeedZooConfig
 
 
 def run_on(make):
@@ -43,6 +45,14 @@ def test_a_missing_zoo_is_refused_and_not_made(home):
     with pytest.raises(ConfigError, match=r"zoo of the run .* is missing.*weightspace train tiny --config"):
         open_problem(CONFIG, home / "out" / "run")
     assert not (home / "zoos").exists()
+
+
+def test_no_zoo_is_made_for_a_family_that_cannot_read_its_networks(tmp_path):
+    target = ResNetTarget(side=28, channels=2, num_classes=10)
+    zoo = ZooRef(make=SeedZooConfig(images="mnist", target=target, num=20, epochs=1))
+    with pytest.raises(SpecError, match=r"--model\.kind matrix"):
+        train(tiny_run(Path(), model=ScaleFamily(width=4, rounds=1)).model_copy(update={"zoo": zoo}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_another_zoo_is_refused_unless_the_run_is_older_than_fingerprints(home):

@@ -3,12 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from .._errors import ConfigError
 from .._types import Progress
 from ..files import atomic
 from ..files.results import Results
 from ..nn import AbstractFamily
-from ..spec import to_text
+from ..spec import derive, to_text
 from ..tasks import AbstractTask
 from . import environment, models, record, zoo_source
 from .config import Run, from_yaml, read_yaml, to_yaml
@@ -60,6 +62,7 @@ def train(
     # A table can be extended later; everything else would mix two experiments in one folder.
     made_from, overwrite = config.fixed(), overwrite or not _started(folder, config)
     _FOLDER.check(folder, made_from, overwrite=overwrite, read=_read)
+    _check_fits(config)
     # Before the folder is claimed: what refuses the inputs leaves nothing behind.
     zoo, problem = open_problem(config, folder, data_dir=data_dir, progress=progress, make=True)
     for family in config.models().values():
@@ -88,6 +91,17 @@ def _check_kinds(config: Run) -> None:
                 f"the {own.noun} {here} says that its kind is {own.kind!r}, but that is {there}. Write in the class: "
                 f"kind: Literal[{here!r}] = {here!r}"
             )
+
+
+def _check_fits(config: Run) -> None:
+    """Refuse a family that cannot read the networks of a zoo before minutes go into making it."""
+    if config.zoo.make is None:
+        return
+    target = config.zoo.make.target
+    with torch.random.fork_rng([]):
+        spec = derive(target.build(), target.example())
+        for family in config.models().values():
+            models.build(family, config.task, spec, target)
 
 
 def _started(folder: Path, config: Run) -> bool:

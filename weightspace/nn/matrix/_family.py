@@ -2,7 +2,7 @@
 
 from typing import Any, Literal, TypeVar, final
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ..._errors import ConfigError
 from ...spec import SymmetrySpec, without_scales
@@ -35,6 +35,12 @@ class MatrixFamily(AbstractFamily):
     symmetry: Symmetry = Field(
         default="full", description="full, permutations alone, or broken: the same parts with scales and signs left in."
     )
+
+    @model_validator(mode="after")
+    def _reads_what_it_says(self) -> "MatrixFamily":
+        if self.derivatives and not self.probes:
+            raise ValueError("derivatives are those of the outputs on probes, and probes is 0; set probes to 1 or more")
+        return self
 
     @property
     def needs_module(self) -> bool:

@@ -5,6 +5,7 @@ and ``E^T X_target`` with the source: the arithmetic of a forward and a backward
 Squared weights carry even things the same way.
 """
 
+from math import gcd
 from typing import Literal, final
 
 import torch
@@ -14,6 +15,9 @@ from torch import Tensor, nn
 from ...view import Field, MatrixView
 from ._nodes import Arc, Link, Nodes, fan
 from ._reading import Reading
+
+HEADS = 8
+"""Groups of channels that see a kernel's taps mixed in ways of their own."""
 
 Direction = Literal["forward", "bidirectional"]
 """Whether messages also travel from outputs to inputs."""
@@ -52,10 +56,13 @@ class Messages(nn.Module):
         # The receiver maps channels anyhow, and weights do not mix them: only magnitudes are mapped before they travel.
         self.map = nn.Linear(width_in or width, self.ways * width, bias=False) if even else None
         self.gains = nn.Parameter(1 + 0.3 * torch.randn(len(nodes.fields), self.ways * width))
-        # Taps are told apart by learned vectors; where there is one, its gain is that of the field.
+        # Taps are told apart by learned vectors, one for each head of channels; where there is one, its gain is that
+        # of the field. Mixing the taps of a kernel first leaves products as small as those of a dense layer: with a
+        # vector for each channel the states would be as many times larger as there are taps.
+        self.heads = gcd(HEADS, width)
         self.taps = nn.ParameterDict(
             {
-                str(arc.block): torch.randn(view.blocks[arc.block].taps, self.ways, width)
+                str(arc.block): torch.randn(view.blocks[arc.block].taps, self.ways, self.heads)
                 for arc in self.arcs
                 if view.blocks[arc.block].taps > 1
             }
@@ -65,8 +72,8 @@ class Messages(nn.Module):
     def forward(self, x: Float[Tensor, "b n c"], reading: Reading) -> Float[Tensor, "b n w"]:
         """The messages, those ahead before those back."""
         gains = self.gains[self.nodes.field_of[: x.shape[1]]].split(self.width, -1)
-        sent = [x] * self.ways if self.map is None else nn.functional.silu(self.map(x)).split(self.width, -1)
-        ways = [self.nodes.split(one * gain) for one, gain in zip(sent, gains, strict=True)]
+        states = [x] * self.ways if self.map is None else nn.functional.silu(self.map(x)).split(self.width, -1)
+        ways = [self.nodes.split(one * gain) for one, gain in zip(states, gains, strict=True)]
         arrived: list[dict[Field, list[Tensor]]] = [{} for _ in ways]
         matrices = reading.squares if self.even else reading.flat
         for arc in self.arcs:
@@ -118,11 +125,15 @@ class Messages(nn.Module):
             return
         matrix = matrices[arc.block]
         target, source = ends
-        tap, scale = None if taps is None else taps[:, 0], self.scale[target][0]
-        arrived[0].setdefault(target, []).append(ahead(matrix, ways[0][source], block.groups, tap, scale))
+        scales = [self.scale[target][0], self.scale[source][-1]][: self.ways]
+        mixed = [matrix] * self.ways
+        if taps is not None:
+            mixed, scales = mixtures(matrix, taps * taps.new_tensor(scales).unsqueeze(-1), block.groups), [1.0, 1.0]
+        got = sent(mixed[0], ways[0][source], block.groups, scales[0])
+        arrived[0].setdefault(target, []).append(got)
         if self.ways > 1:
-            tap, scale = None if taps is None else taps[:, 1], self.scale[source][1]
-            arrived[1].setdefault(source, []).append(back(matrix, ways[1][target], block.groups, tap, scale))
+            got = sent(mixed[1].mT, ways[1][target], block.groups, scales[1])
+            arrived[1].setdefault(source, []).append(got)
 
     def _of_many(self, value: Tensor, end: int, x: list[Tensor], taps: Tensor | None, way: int) -> Tensor:
         """The sum over all axes but one of a block with more than two: the product of the states at the others."""
@@ -132,7 +143,8 @@ class Messages(nn.Module):
         if taps is None:
             rule = f"b{letters},{','.join(terms)}->b{letters[end]}z"
             return torch.einsum(rule, value.squeeze(-1), *others)
-        return torch.einsum(f"b{letters}t,{','.join(terms)},tz->b{letters[end]}z", value, *others, taps[:, way])
+        each = taps[:, way].repeat_interleave(self.width // self.heads, 1)
+        return torch.einsum(f"b{letters}t,{','.join(terms)},tz->b{letters[end]}z", value, *others, each)
 
     def _scales(self) -> dict[Field, list[float]]:
         """By field and way: one over the (root of the) number of entries that are summed there."""
@@ -148,22 +160,21 @@ class Messages(nn.Module):
         return {field: [max(1, num) ** power for num in found] for field, found in fans.items()}
 
 
-def ahead(
-    matrix: Float[Tensor, "g m k"], x: Float[Tensor, "b n c"], groups: int, taps: Tensor | None, scale: float
-) -> Float[Tensor, "b v c"]:
-    """``scale * sum_t E_t (x * a_t)``: what weights ``[b * groups, m, n * taps]`` tell their targets."""
-    if taps is not None:
-        x = (x.unsqueeze(2) * taps).flatten(1, 2)
+def mixtures(
+    matrix: Float[Tensor, "bg m k"], taps: Float[Tensor, "t w h"], groups: int
+) -> tuple[Float[Tensor, "b g h m n"], ...]:
+    """By way, ``sum_t a_t E_t`` for every head: what weights ``[b * groups, m, n * taps]`` are to its channels."""
+    kernels = matrix.view(-1, groups, matrix.shape[1], matrix.shape[2] // len(taps), len(taps))
+    mixed = (kernels @ taps.flatten(1)).unflatten(-1, taps.shape[1:])
+    return mixed.permute(4, 0, 1, 5, 2, 3).unbind(0)
+
+
+def sent(matrix: Float[Tensor, "*g m n"], x: Float[Tensor, "b _n c"], groups: int, scale: float) -> Tensor:
+    """``scale * E x``, ``[b, m * groups, c]``; of a :func:`mixtures` of taps, which is in scale, ``E x`` by heads."""
+    if matrix.dim() == 5:
+        heads = matrix.shape[2]
+        states = x.view(len(x), groups, -1, heads, x.shape[-1] // heads).transpose(2, 3)
+        return (matrix @ states).transpose(2, 3).reshape(x.shape[0], -1, x.shape[-1])
     x = x.unflatten(1, (groups, -1)).flatten(0, 1) if groups > 1 else x
     got = torch.baddbmm(x.new_zeros(()), matrix, x, beta=0, alpha=scale)
     return got.unflatten(0, (-1, groups)).flatten(1, 2) if groups > 1 else got
-
-
-def back(
-    matrix: Float[Tensor, "g m k"], x: Float[Tensor, "b v c"], groups: int, taps: Tensor | None, scale: float
-) -> Float[Tensor, "b n c"]:
-    """``scale * sum_t E_t^T x * a_t``: what they tell their sources."""
-    x = x.unflatten(1, (groups, -1)).flatten(0, 1) if groups > 1 else x
-    got = torch.baddbmm(x.new_zeros(()), matrix.mT, x, beta=0, alpha=scale)
-    got = got.unflatten(0, (-1, groups)).flatten(1, 2) if groups > 1 else got
-    return got if taps is None else torch.einsum("bntc,tc->bnc", got.unflatten(1, (-1, len(taps))), taps)

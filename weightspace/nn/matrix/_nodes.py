@@ -100,9 +100,8 @@ class Nodes(nn.Module):
         """States without their signs: magnitudes where a sign acts."""
         if broken or not self.any_signed:
             return x
-        slope = self.slope[: x.shape[1]]
-        # max(x, 0) + slope * min(x, 0) with a slope of -1 where a sign acts and 1 elsewhere: one pass, and one back.
-        return nn.functional.prelu(x, slope.to(x.dtype))
+        # A factor that is no function of x but where x changes its sign, and is therefore left out of the gradient.
+        return x * torch.where(x.detach() < 0, self.slope[: x.shape[1]].to(x.dtype), 1.0)
 
     def table(self, link: Link) -> Tensor:
         """For every neuron of the child its parent."""
@@ -138,7 +137,7 @@ class Nodes(nn.Module):
         self.register_buffer("field_of", torch.cat(kinds), persistent=False)
         self.register_buffer("unit_of", torch.cat(units), persistent=False)
         self.register_buffer("signed", torch.cat(signed).unsqueeze(-1), persistent=False)
-        self.register_buffer("slope", 1.0 - 2.0 * self.signed[:, 0].float(), persistent=False)
+        self.register_buffer("slope", 1.0 - 2.0 * self.signed.float(), persistent=False)
         self.register_buffer("unsigned", 1.0 - self.signed.float(), persistent=False)
         empty = torch.zeros(0, dtype=torch.long)
         self.register_buffer("hub_of", torch.cat(hubs) if hubs else empty, persistent=False)

@@ -119,6 +119,8 @@ def apply(
 
 
 def _images(loaded: models.Trained, data_dir: str | Path | None) -> Images | None:
+    if "images" not in loaded.about:
+        return None
     try:
         return images_of(loaded.target, loaded.about["images"], data_dir)
     except ConfigError:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from ..._frozen import Frozen
 from .objective import check_l1
@@ -34,18 +34,22 @@ class Distill(Frozen):
 
 ObjectiveConfig = Annotated[CrossEntropy | Distill, Field(discriminator="kind")]
 
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+
 
 class ImproveTable(Frozen):
     """The methods that an operator is compared with."""
 
-    sgd_epochs: tuple[int, ...] = Field(default=(5, 25), description="Epochs of the SGD fine-tuning rows.")
-    adam_epochs: tuple[int, ...] = Field(default=(5, 25), description="Epochs of the Adam fine-tuning rows.")
-    sgd_learning_rates: tuple[float, ...] = Field(
+    sgd_epochs: tuple[PositiveInt, ...] = Field(default=(5, 25), description="Epochs of the SGD fine-tuning rows.")
+    adam_epochs: tuple[PositiveInt, ...] = Field(default=(5, 25), description="Epochs of the Adam fine-tuning rows.")
+    sgd_learning_rates: tuple[PositiveFloat, ...] = Field(
         default=(1.0, 0.3, 0.1, 0.03, 0.01), description="Tried on validation networks."
     )
-    adam_learning_rates: tuple[float, ...] = Field(
+    adam_learning_rates: tuple[PositiveFloat, ...] = Field(
         default=(3e-2, 1e-2, 3e-3, 1e-3, 3e-4), description="Tried on validation networks."
     )
     tuning_networks: int = Field(default=8, ge=1, description="Validation networks used to choose a learning rate.")
     batch_size: int = Field(default=64, ge=1, description="Images per fine-tuning step.")
-    magnitude: tuple[float, ...] = Field(default=(0.5, 0.7, 0.85), description="Fractions of the pruning rows.")
+    magnitude: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
+        default=(0.5, 0.7, 0.85), description="Fractions of the pruning rows."
+    )
