@@ -11,7 +11,10 @@ from weightspace.nn import EquivariantOperator, InvariantFunctional
 from weightspace.spec import SymmetrySpec, layout
 from weightspace.testing import assert_equivariant, assert_invariant, equivariance_error, random_params
 
-every_choice = pytest.mark.parametrize("choice", EVERY_CHOICE, ids=lambda c: f"{c.direction}-{c.sign}-{c.positive}")
+every_choice, half_the_choices = (
+    pytest.mark.parametrize("choice", some, ids=lambda c: f"{c.direction}-{c.sign}-{c.positive}")
+    for some in (EVERY_CHOICE, HALF_THE_CHOICES)
+)
 usual_specs = pytest.mark.parametrize("spec", USUAL.values(), ids=USUAL)
 
 
@@ -45,7 +48,7 @@ def test_operators_are_alive_and_equivariant_in_every_tensor(spec, choice):
     assert_equivariant(model, spec, tolerance=tolerance(spec), min_change=1e-2)
 
 
-@pytest.mark.parametrize("choice", HALF_THE_CHOICES, ids=str)
+@half_the_choices
 @usual_specs
 def test_laws_hold_in_float32(spec, choice):
     functional, operator = (build(m, spec, choice, dtype=torch.float32, width=32, rounds=4) for m in BOTH)

@@ -11,7 +11,9 @@ from weightspace.spec import ScaleName, SymmetrySpec, without_scales
 from weightspace.testing import assert_equivariant, assert_invariant, equivariance_error, invariance_error
 
 both = pytest.mark.parametrize("model", BOTH)
-every_choice = pytest.mark.parametrize("choice", HALF_THE_CHOICES, ids=lambda c: f"{c.direction}-{c.sign}-{c.positive}")
+half_the_choices = pytest.mark.parametrize(
+    "choice", HALF_THE_CHOICES, ids=lambda c: f"{c.direction}-{c.sign}-{c.positive}"
+)
 SPECS = {
     "mlp-sign": mlp("sign"),
     "mlp-positive": mlp("positive"),
@@ -31,7 +33,7 @@ def law_error(model: Metanet, spec: SymmetrySpec) -> float:
 
 
 @both
-@every_choice
+@half_the_choices
 @every_spec
 def test_the_symmetry_broken_twin_breaks_the_law(model, choice, spec):
     assert law_error(build(model, spec, choice, symmetry_broken=True), spec) > 1e-2
@@ -57,7 +59,7 @@ def test_the_symmetry_broken_twin_has_as_many_parameters(model, spec, direction)
 
 
 @both
-@every_choice
+@half_the_choices
 @pytest.mark.parametrize(
     ("truth", "built_for"),
     [
@@ -74,7 +76,7 @@ def test_a_model_built_for_a_smaller_group_breaks_the_law(model, choice, truth: 
 
 
 @both
-@every_choice
+@half_the_choices
 def test_a_model_built_for_a_larger_group_keeps_the_law(model, choice):
     assert law_error(build(model, mlp("nonzero"), choice), mlp("sign")) <= 1e-12
     assert law_error(build(model, mlp("nonzero"), choice), mlp("positive")) <= 1e-10
