@@ -160,6 +160,17 @@ def test_dead_neurons_hide_no_copy(dtype: torch.dtype, data: st.DataObject, seed
     assert not ws.same(params, cast(ws.act(element, wrong, spec), dtype), spec)
 
 
+@pytest.mark.parametrize("seed", [136, 185, 958])
+def test_neurons_that_a_sweep_puts_out_of_place_hide_no_copy(seed: int) -> None:
+    net = network(nn.Tanh, seed)
+    spec, params = ws.derive(net, torch.zeros(2, 9), verify=False), cast(dict(net.state_dict()), torch.float64)
+    params["0.weight"][3], params["0.bias"][3] = 0, 0
+    params["4.weight"][:, 0] = torch.linspace(1, 2, 3)
+    copy = ws.act(ws.sample(spec, seed, max_scale=4.0), params, spec)
+    found = ws.same(params, cast(copy, torch.bfloat16), spec)
+    assert found, str(found)
+
+
 @pytest.mark.parametrize("size", [1e-40, 1e20, 1e200])
 def test_networks_of_any_size_are_found_in_their_copies(size: float) -> None:
     net = network(nn.ReLU, 3)

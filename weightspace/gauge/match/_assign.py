@@ -1,9 +1,9 @@
 """The cheapest assignment of neurons, and of blocks of neurons with all that is inside them."""
 
+import math
 from dataclasses import dataclass
 from typing import final
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
@@ -42,56 +42,57 @@ def assign(costs: Float[Tensor, "*s n n"], least: Float[Tensor, "*s"] | None = N
     """
     num = costs.shape[-1]
     lead = costs.shape[:-2]
-    flat = np.ascontiguousarray(costs.reshape(-1, num, num).cpu().numpy(), dtype=np.float64)
-    ties = np.zeros(len(flat)) if least is None else least.reshape(-1).double().numpy()
-    out = np.empty((len(flat), num), dtype=np.int64)
+    flat = costs.detach().to("cpu", torch.float64).reshape(-1, num, num)
+    ties = torch.zeros(len(flat), dtype=torch.float64) if least is None else least.reshape(-1).double()
+    places = torch.arange(num)
+    out = torch.empty((len(flat), num), dtype=torch.int64)
     for place, one in enumerate(flat):
-        out[place] = _cheapest(one)
-        kept = one[np.arange(num), np.arange(num)].sum()
-        if kept <= one[np.arange(num), out[place]].sum() + ties[place]:
-            out[place] = np.arange(num)
-    return torch.from_numpy(out).view(*lead, num)
+        chosen = _cheapest(one)
+        stays = one.diagonal().sum() <= one[places, chosen].sum() + ties[place]
+        out[place] = places if stays else chosen
+    return out.view(*lead, num)
 
 
-def _cheapest(costs: np.ndarray) -> np.ndarray:
+def _cheapest(costs: Float[Tensor, "n n"]) -> Int[Tensor, " n"]:
     # The same problem with a zero in every column and row: half the time.
-    reduced = costs - costs.min(0)
-    reduced -= reduced.min(1, keepdims=True)
+    reduced = _reduced_(costs.clone())
     if len(costs) >= LARGE:
-        nearest = reduced.argmin(1)
-        if np.bincount(nearest).max() == 1:
+        nearest = reduced.min(1).indices
+        if int(nearest.bincount().max()) == 1:
             return nearest
         priced, rounding = _with_prices(reduced)
-        found = linear_sum_assignment(priced)[1]
+        found = torch.from_numpy(linear_sum_assignment(priced.numpy())[1])
         # Of costs of very different sizes prices as large as the largest leave too few digits of the others.
-        if rounding <= ROUNDING * reduced[np.arange(len(costs)), found].sum():
+        if rounding <= ROUNDING * float(reduced[torch.arange(len(costs)), found].sum()):
             return found
-    return linear_sum_assignment(reduced)[1]
+    return torch.from_numpy(linear_sum_assignment(reduced.numpy())[1])
 
 
-def _with_prices(reduced: np.ndarray) -> tuple[np.ndarray, float]:
+def _with_prices(reduced: Float[Tensor, "n n"]) -> tuple[Float[Tensor, "n n"], float]:
     """The same problem once more, less prices that bring most pairs of the answer near zero: half the time again.
 
     Any prices leave the answer as it is, but for their rounding, of which the most is the second result. These are the
     ones of a transport plan smoothed by entropy, after a few Sinkhorn iterations (arXiv:1306.0895).
     """
-    warmth = SMOOTH * reduced.mean()
-    if not warmth > 0 or not np.isfinite(warmth):
+    warmth = SMOOTH * float(reduced.mean())
+    if not 0 < warmth < math.inf:
         return reduced, 0.0
-    kernel = np.exp(-(reduced / warmth).astype(np.float32))
-    rows = np.ones(len(kernel), dtype=np.float32)
-    columns = rows
-    with np.errstate(all="ignore"):
-        for _ in range(ITERATIONS):
-            columns = 1 / (rows @ kernel)
-            rows = 1 / (kernel @ columns)
-        prices = warmth * (np.log(rows)[:, None].astype(np.float64) + np.log(columns))
-    if not np.isfinite(prices).all():  # costs of very different sizes
+    kernel = (reduced / -warmth).float().exp_()
+    rows = columns = torch.ones(len(kernel))
+    for _ in range(ITERATIONS):
+        columns = 1 / (rows @ kernel)
+        rows = 1 / (kernel @ columns)
+    of_rows, of_columns = (warmth * value.log().double() for value in (rows, columns))
+    largest = float(of_rows.abs().max() + of_columns.abs().max())
+    if not math.isfinite(largest):  # costs of very different sizes
         return reduced, 0.0
-    rounding = len(prices) * np.finfo(np.float64).eps * float(np.abs(prices).max())
-    priced = reduced - prices
-    priced -= priced.min(0)
-    return priced - priced.min(1, keepdims=True), rounding
+    rounding = 2 * len(reduced) * torch.finfo(torch.float64).eps * largest
+    return _reduced_((reduced - of_rows.unsqueeze(-1)).sub_(of_columns)), rounding
+
+
+def _reduced_(costs: Float[Tensor, "n n"]) -> Float[Tensor, "n n"]:
+    """The same costs, in place, less the least of every column and then of every row."""
+    return costs.sub_(costs.amin(0)).sub_(costs.amin(1, keepdim=True))
 
 
 def plan(family: Family, costs: dict[str, Float[Tensor, "b _n _n"] | None], num: int, blocks: dict[str, int]) -> Plan:

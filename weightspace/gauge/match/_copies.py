@@ -28,6 +28,12 @@ ROUNDING = 1e-12
 CLEAR = 1e-3
 """The same, beyond which a search from elsewhere is worth its time."""
 
+ALIKE = 0.5
+"""The same, below which most neurons of two networks agree: nearly always copies of which a few are out of place."""
+
+RESTARTS = 3
+"""Random places from which such networks are matched once more, and every sweep."""
+
 NEAR = 0.1
 """The same, of two networks that may be one: rounded to very few bits at most."""
 
@@ -57,7 +63,7 @@ def matched(left: Params, right: Params, spec: SymmetrySpec, progress: Progress 
     state.match("signs", most=PASSES)
     far, size = float(total(state.far, 1)), float(task.size)
     if far > CLEAR * size:  # the sweeps lost their way: as networks are matched that are no copies
-        other, reached, _ = best_start(task, 0, 0)
+        other, reached, _ = best_start(task, RESTARTS if far < ALIKE * size else 0, 0)
         if float(reached) < far:
             state, far = Descent(task, other), float(reached)
     if ROUNDING * size < far <= NEAR * size:
