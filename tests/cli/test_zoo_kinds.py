@@ -1,10 +1,13 @@
 """``zoo make`` and ``zoo info`` for every kind of zoo, and verbs that need another kind."""
 
+import numpy as np
 import pytest
+import torch
 
 from weightspace import recipes
 from weightspace.cli import main
-from weightspace.zoo import InrZooConfig, SeedZooConfig
+from weightspace.run.verbs.zoo_sheet import predictions
+from weightspace.zoo import InrZooConfig, SeedZooConfig, load_images, make_zoo
 
 INRS = InrZooConfig.model_validate({"images": "digits", "target": {"widths": (2, 4, 4, 1)}, "num": 40, "steps": 4})
 SEEDS = SeedZooConfig.model_validate(
@@ -54,3 +57,32 @@ def test_verbs_for_classifiers_refuse_a_zoo_of_images(tmp_path, capsys):
     said = ("(siren) are images, not classifiers", "weightspace zoo make digits_mlp_tanh")
     refused(["train", "amortize_digits", "--out", tmp_path / "run", "--zoo.path", zoo], capsys, *said)
     refused(["zoo", "make", "tiny_seeds", "--out", zoo], capsys, "holds a zoo made from something else")
+
+
+@pytest.mark.parametrize("recipe", ["tiny_inrs", "tiny_seeds"])
+@pytest.mark.parametrize("ending", ["png", "svg"])
+def test_a_sheet_shows_what_networks_compute(recipe, ending, tmp_path, capsys):
+    zoo, out = tmp_path / "zoo", tmp_path / f"sheet.{ending}"
+    assert main(["zoo", "make", recipe, "--out", str(zoo)]) == 0
+    assert main(["zoo", "show", str(zoo), "--num", "7", "--out", str(out)]) == 0
+    assert f"7 networks of {zoo}, drawn: {out}" in capsys.readouterr().out
+    first = out.read_bytes()
+    assert len(first) > 5000
+    refused(["zoo", "show", zoo, "--out", out], capsys, "is there already", "--overwrite")
+    assert main(["zoo", "show", str(zoo), "--num", "7", "--out", str(out), "--overwrite"]) == 0
+    assert out.read_bytes() == first
+    refused(["zoo", "show", zoo, "--out", tmp_path / "sheet.txt"], capsys, "no .svg or .png file")
+
+
+def test_the_sheet_of_classifiers_tells_what_each_predicts(tmp_path):
+    zoo = make_zoo(SEEDS, tmp_path / "zoo")
+    rows = np.array([3, 0, 9])
+    predicted, right = predictions(zoo, rows)
+    images = load_images("digits")
+    assert (right[1:] >= right[:-1]).all()
+    some = torch.linspace(0, len(images.test_y) - 1, len(right)).round().long()
+    some = some[images.test_y[some].argsort(stable=True)]
+    for row, answers in zip(rows, predicted, strict=True):
+        module = SEEDS.target.build()
+        module.load_state_dict({name: value[0] for name, value in zoo.load([row]).items()})
+        assert torch.equal(module(images.test_x[some]).argmax(-1), answers)

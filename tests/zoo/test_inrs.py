@@ -25,7 +25,7 @@ from weightspace.zoo._fit_inrs import fit_inrs, square_error_gradient
 from weightspace.zoo._flat import views
 from weightspace.zoo._make_inrs import InrMaker
 
-WIDTHS = st.tuples(st.just(2), st.integers(1, 7), st.integers(1, 7), st.just(1))
+WIDTHS = st.tuples(st.just(2), st.integers(1, 7), st.integers(1, 7), st.sampled_from([1, 3]))
 
 
 def stacked(widths: tuple[int, ...], num: int, seed: int) -> tuple[Siren, dict[str, torch.Tensor]]:
@@ -48,7 +48,7 @@ def test_the_written_gradient_is_that_of_autograd(widths, num, seed):
     _, params = stacked(widths, num, seed)
     generator = torch.Generator().manual_seed(seed)
     x = torch.rand(num, 9, 2, generator=generator, dtype=torch.float64)
-    y = torch.rand(num, 9, 1, generator=generator, dtype=torch.float64)
+    y = torch.rand(num, 9, widths[-1], generator=generator, dtype=torch.float64)
     out = {name: torch.full_like(value, float("nan")) for name, value in params.items()}
     square_error_gradient(params, x, y, 7.0, out)
     leaves = {name: value.clone().requires_grad_() for name, value in params.items()}
@@ -77,7 +77,7 @@ def test_a_fit_reaches_its_digit_and_more_steps_come_closer():
     image = (load_images("digits").train_x[:2].view(2, 8, 8) + 1) / 2
     psnr = []
     for steps in (0, 40, 300):
-        weights = fit_inrs([1, 2], SirenTarget(), image, steps=steps, learning_rate=1e-3)
+        weights = fit_inrs([1, 2], SirenTarget(), image.unsqueeze(1), steps=steps, learning_rate=1e-3)
         params = views(weights, SirenTarget().shapes())
         shown = stacked_siren(params, pixel_grid(8)).view(2, 8, 8)
         psnr.append(-10 * (shown - image).square().mean((1, 2)).log10())

@@ -34,6 +34,7 @@ VERBS: dict[str, Verb] = {
         demo.DEMO,
         zoo.MAKE,
         zoo.INFO,
+        zoo.SHOW,
         zoo.CHECK,
         train.TRAIN,
         evaluate.EVALUATE,

@@ -1,4 +1,4 @@
-"""``weightspace zoo make``, ``zoo info`` and ``zoo check``."""
+"""``weightspace zoo make``, ``zoo info``, ``zoo show`` and ``zoo check``."""
 
 import argparse
 from collections.abc import Mapping
@@ -41,6 +41,22 @@ def _info(args: argparse.Namespace, _: list[str]) -> None:
     from ..zoo import Zoo
 
     _print_info(Zoo.open(args.zoo))
+
+
+def _show_arguments(parser: argparse.ArgumentParser) -> None:
+    _info_arguments(parser)
+    add_out(parser, "picture to write, .png or .svg")
+    parser.add_argument("--num", type=whole(1, 400), default=64, metavar="N", help="networks at most (default: 64)")
+    add_data(parser)
+
+
+def _show(args: argparse.Namespace, _: list[str]) -> None:
+    from ..run.verbs.zoo_sheet import draw_zoo
+    from ..zoo import Zoo
+
+    with progress() as show:
+        num = draw_zoo(Zoo.open(args.zoo), args.out, num=args.num, data_dir=args.data, progress=show)
+    say(f"{num} networks of {args.zoo}, drawn: {args.out}")
 
 
 def _check(args: argparse.Namespace, _: list[str]) -> None:
@@ -87,6 +103,15 @@ MAKE = Verb(
     _make_arguments,
     _make,
     resumes=True,
+)
+
+SHOW = Verb(
+    "zoo show",
+    "Draw a sheet of what networks of a zoo compute.",
+    "INRs are rendered as images. Classifiers have a row each: what they say of the same 200 test images, in colours.",
+    "weightspace zoo show zoos/digits --out digits.png",
+    _show_arguments,
+    _show,
 )
 
 INFO = Verb(

@@ -19,6 +19,7 @@ RUNS: dict[str, Callable[[], Run]] = {
     "amortize_cifar10_tanh_distill": amortize.amortize_cifar10_tanh_distill,
     "amortize_cifar10_relu_ce": amortize.amortize_cifar10_relu_ce,
     "amortize_cifar10_relu_distill": amortize.amortize_cifar10_relu_distill,
+    "amortize_cnn_cifar10_relu_ce": amortize.amortize_cnn_cifar10_relu_ce,
 }
 """Recipes of ``weightspace train``."""
 
@@ -29,6 +30,8 @@ ZOOS: dict[str, Callable[[], AnyZooConfig]] = {
     "cifar10_mlp_relu": zoos.cifar10_mlp_relu,
     "inr_digits": zoos.inr_digits,
     "inr_mnist": zoos.inr_mnist,
+    "inr_fashion_mnist": zoos.inr_fashion_mnist,
+    "inr_cifar10": zoos.inr_cifar10,
     "mlp512_mnist_relu": zoos.mlp512_mnist_relu,
     "mlp512_mnist_tanh": zoos.mlp512_mnist_tanh,
     "cnn_cifar10_relu": zoos.cnn_cifar10_relu,

@@ -7,6 +7,7 @@ from ..zoo import (
     MLPTarget,
     ResNetTarget,
     SeedZooConfig,
+    SirenTarget,
     ZooConfig,
 )
 
@@ -53,6 +54,19 @@ def cifar10_mlp_relu() -> ZooConfig:
 def inr_mnist() -> InrZooConfig:
     """1,000 MNIST digits as SIRENs of 1,185 parameters, about 25 dB."""
     return InrZooConfig(images="mnist")
+
+
+def inr_fashion_mnist() -> InrZooConfig:
+    """1,000 images of Fashion-MNIST as SIRENs of 1,185 parameters."""
+    return InrZooConfig(images="fashion_mnist")
+
+
+def inr_cifar10() -> InrZooConfig:
+    """1,000 images of CIFAR-10, in colour, as SIRENs of 1,251 parameters.
+
+    Source: architecture of the INRs of arXiv:2302.14040; intensities are in [0, 1] here, in [-1, 1] there.
+    """
+    return InrZooConfig(images="cifar10", target=SirenTarget(widths=(2, 32, 32, 3)))
 
 
 def inr_digits() -> InrZooConfig:

@@ -22,7 +22,7 @@ _EVERY = 100  # steps between two calls of the progress callback
 def fit_inrs(
     seeds: Sequence[int],
     target: SirenTarget,
-    images: Float[Tensor, "b h h"],
+    images: Float[Tensor, "b c h h"],
     *,
     steps: int,
     learning_rate: float,
@@ -36,7 +36,7 @@ def fit_inrs(
     Args:
         seeds: Of each network's initialization.
         target: Architecture.
-        images: Intensities in [0, 1], one image a network.
+        images: Intensities in [0, 1], one image a network; ``c`` is 1 or 3.
         steps: Of Adam.
         learning_rate: Constant.
         advance: Called now and then with the network-steps since the last call.
@@ -63,7 +63,7 @@ def fit_inrs(
 def square_error_gradient(
     params: Params,
     x: Float[Tensor, "b p 2"],
-    wanted: Float[Tensor, "b p 1"],
+    wanted: Float[Tensor, "b p c"],
     omega: float,
     out: Params,
 ) -> None:
@@ -83,7 +83,7 @@ def square_error_gradient(
         states.append(z.sin())
         slopes.append(z.cos_())
     weight, bias = params["layers.2.weight"], params["layers.2.bias"].unsqueeze(1)
-    d = torch.baddbmm(bias, states[2], weight.transpose(1, 2)).sub_(wanted).mul_(2 / wanted.shape[1])
+    d = torch.baddbmm(bias, states[2], weight.transpose(1, 2)).sub_(wanted).mul_(2 / wanted[0].numel())
     for index in (2, 1, 0):
         # Products into a view of the flat buffer would run one network at a time: copy instead.
         out[f"layers.{index}.weight"].copy_(torch.bmm(d.transpose(1, 2), states[index]))
@@ -93,10 +93,10 @@ def square_error_gradient(
             d = back.mul_(slopes[index - 1])
 
 
-def _lattices(images: Float[Tensor, "b h h"], offset: float) -> list[tuple[Tensor, Tensor]]:
+def _lattices(images: Float[Tensor, "b c h h"], offset: float) -> list[tuple[Tensor, Tensor]]:
     """Coordinates and wanted values of the four lattices of spacing two, the opposite ones in turn."""
-    num, side = images.shape[:2]
-    grid, flat = pixel_grid(side), images.flatten(1).unsqueeze(2) - offset
+    num, side = len(images), images.shape[-1]
+    grid, flat = pixel_grid(side), images.flatten(2).mT - offset
     number = np.arange(side * side).reshape(side, side)
     out = []
     for row, column in ((0, 0), (1, 1), (0, 1), (1, 0)):

@@ -127,9 +127,10 @@ def _write(shard: range, wait: Callable[[], Shard], folder: Path, arch: str, spe
 def _maker(
     config: AnyZooConfig, num: int, data_dir: str | os.PathLike[str] | None, progress: Progress | None
 ) -> AbstractMaker:
-    images = load_images(config.images, data_dir, progress, full_size=not isinstance(config, ZooConfig))
     if isinstance(config, InrZooConfig):
-        return InrMaker(config, images, num)
+        found = load_images(config.images, data_dir, progress, full_size=True, colour=config.target.colour)
+        return InrMaker(config, found, num)
+    images = load_images(config.images, data_dir, progress, full_size=not isinstance(config, ZooConfig))
     target = config.target
     need, have = (images.train_x.shape[1], images.num_classes), target.sizes
     if have != need:

@@ -16,7 +16,6 @@ from ._images import Images
 from ._inr_config import InrZooConfig
 from ._maker import AbstractMaker, Shard
 from ._pool import Advance
-from .targets import pixel_grid, stacked_siren
 
 _OF_TEN = {"train": 8, "val": 1, "test": 1}  # runs of each split among ten in a row
 
@@ -72,17 +71,18 @@ class InrMaker(AbstractMaker):
     def _fit(self, runs: range, advance: Advance) -> tuple[Tensor, Tensor]:
         config = self._config
         flat = torch.stack([self._x[split][image] for split, image in map(self._image, runs)]).add(1).div(2)
-        side = round(flat.shape[1] ** 0.5)
+        channels = config.target.widths[-1]
+        side = round((flat.shape[1] / channels) ** 0.5)
         weights = fit_inrs(
             [run_seed(config.seed, run) for run in runs],
             config.target,
-            flat.unflatten(1, (side, side)),
+            flat.unflatten(1, (channels, side, side)),
             steps=config.steps,
             learning_rate=config.learning_rate,
             advance=advance,
         )
         params = views(weights, config.target.shapes())
-        shown = stacked_siren(params, pixel_grid(side), config.target.omega, config.target.offset).squeeze(2)
+        shown = config.target.pictures(params, side).flatten(1)
         return weights, (shown - flat).square().mean(1, dtype=torch.float64)
 
     def _collect(self, shard: range, tasks: list[Future[tuple[Tensor, Tensor]]]) -> Shard:

@@ -100,8 +100,8 @@ class Nodes(nn.Module):
         """States without their signs: magnitudes where a sign acts."""
         if broken or not self.any_signed:
             return x
-        # A factor that is no function of x but where x changes its sign, and is therefore left out of the gradient.
-        return x * torch.where(x.detach() < 0, self.slope[: x.shape[1]].to(x.dtype), 1.0)
+        # A factor that changes only where x changes its sign, and is therefore left out of the gradient.
+        return x * torch.maximum(x.detach().sign(), self.slope[: x.shape[1]].to(x.dtype))
 
     def table(self, link: Link) -> Tensor:
         """For every neuron of the child its parent."""

@@ -13,18 +13,6 @@ from ._reading import Reading
 
 
 @final
-class SoftNorm(nn.Module):
-    """``x`` over its root mean square, which is bounded below: states near 0 stay near 0, with all their signs."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.gain = nn.Parameter(torch.ones(width))
-
-    def forward(self, x: Float[Tensor, "*b c"]) -> Float[Tensor, "*b c"]:
-        return nn.functional.rms_norm(x, self.gain.shape, self.gain, 0.1)
-
-
-@final
 class Round(nn.Module):
     """``norm(x + (Lin y) * gate + plain)`` with ``y = [x, messages]``.
 
@@ -64,7 +52,8 @@ class Round(nn.Module):
         self.out = nn.Linear(width, 2 * width)
         with torch.no_grad():
             self.out.bias[:width] += 1
-        self.norm = SoftNorm(width)
+        # Odd without a bias, as signs need; bounded below: states near 0 stay near 0.
+        self.norm = nn.LayerNorm(width, eps=0.1, bias=False)
 
     def forward(
         self, x: Float[Tensor, "b n c"], context: Float[Tensor, "b c"], reading: Reading

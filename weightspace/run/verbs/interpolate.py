@@ -66,7 +66,8 @@ def interpolate(
     _FOLDER.check(out, made_from, overwrite=overwrite, read=read_yaml)
     found = _open(config, out, zoo, data_dir, progress)
     chosen = _chosen(config, found)
-    images = load_images(found.config.images, data_dir, progress, full_size=True)
+    colour = isinstance(found.config, InrZooConfig) and found.config.target.colour
+    images = load_images(found.config.images, data_dir, progress, full_size=True, colour=colour)
     measures = [_measure(config, found, images, row) for row in chosen.tolist()]
     about = {"networks": len(found), "index_sha256": index_fingerprint(found.path), "rows": chosen.tolist()}
     with _FOLDER.opened(out, made_from, overwrite=overwrite, read=read_yaml, text=to_yaml(config)):

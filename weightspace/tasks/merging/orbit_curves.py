@@ -18,7 +18,7 @@ from ..._types import Params
 from ...alignment import Evaluate, align, linear_assignment
 from ...gauge import Element, act, compose, identity, inverse
 from ...spec import SymmetrySpec
-from ...zoo import SirenTarget, pixel_grid, stacked_siren
+from ...zoo import SirenTarget
 from .perturb import SCALE_STD, add_noise, perturb
 
 OrbitMethod = Literal["naive", "linear assignment", "ours"]
@@ -125,12 +125,12 @@ def segment_curves(
 
 def image_error(image: Float[Tensor, " p"], target: SirenTarget) -> Measure:
     """What measures the mean square error of SIRENs to an image, intensities in [0, 1]; rendered in float32."""
-    grid = pixel_grid(round(len(image) ** 0.5))
+    side = round((len(image) / target.widths[-1]) ** 0.5)
 
     def measure(params: Params) -> tuple[Tensor, None]:
         single = {name: value.float() for name, value in params.items()}
         with torch.no_grad():
-            shown = stacked_siren(single, grid, target.omega, target.offset).squeeze(2)
+            shown = target.pictures(single, side).flatten(1)
         return (shown - image).square().mean(1, dtype=torch.float64), None
 
     return measure

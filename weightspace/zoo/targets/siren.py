@@ -55,10 +55,17 @@ class SirenTarget(AbstractTarget):
 
     @field_validator("widths")
     @classmethod
-    def _of_a_gray_image(cls, widths: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
-        if widths[0] != 2 or widths[-1] != 1 or min(widths) < 1:
-            raise ValueError(f"widths of a gray image are 2, N, M, 1 with N and M at least 1, got {widths}")
+    def _of_an_image(cls, widths: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+        if widths[0] != 2 or widths[-1] not in (1, 3) or min(widths) < 1:
+            raise ValueError(
+                f"widths of an image are 2, N, M, 1 (gray) or 2, N, M, 3 (colour) with N and M at least 1, got {widths}"
+            )
         return widths
+
+    @property
+    def colour(self) -> bool:
+        """Whether the networks are images in colour."""
+        return self.widths[-1] == 3
 
     def build(self) -> Siren:
         """The module this configuration describes."""
@@ -71,6 +78,11 @@ class SirenTarget(AbstractTarget):
     def forward(self, params: Params, x: Float[Tensor, "*b p 2"]) -> Float[Tensor, "b p o"]:
         """See :func:`stacked_siren`; ``x`` are coordinates."""
         return stacked_siren(params, x, self.omega, self.offset)
+
+    def pictures(self, params: Params, side: int) -> Float[Tensor, "b c h h"]:
+        """The images that stacked networks are, intensities as they come, of ``side`` by ``side`` pixels."""
+        shown = stacked_siren(params, pixel_grid(side).to(params["layers.0.weight"]), self.omega, self.offset)
+        return shown.mT.unflatten(2, (side, side))
 
     @classmethod
     def of_shapes(cls, shapes: Mapping[str, tuple[int, ...]], activation: ActivationName) -> Self | None:
