@@ -84,5 +84,5 @@ def test_the_sheet_of_classifiers_tells_what_each_predicts(tmp_path):
     some = some[images.test_y[some].argsort(stable=True)]
     for row, answers in zip(rows, predicted, strict=True):
         module = SEEDS.target.build()
-        module.load_state_dict({name: value[0] for name, value in zoo.load([row]).items()})
+        module.load_state_dict({name: value[0] for name, value in zoo.load(np.array([row])).items()})
         assert torch.equal(module(images.test_x[some]).argmax(-1), answers)
