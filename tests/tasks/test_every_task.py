@@ -8,7 +8,7 @@ from page_code import written
 from task_suite import ReadingSuite, TaskSuite
 from tiny_runs import tiny_task
 
-from weightspace.tasks import ClassifyInr
+from weightspace.tasks import ClassifyInr, EditInr
 
 
 class TestImprove(TaskSuite):
@@ -23,6 +23,13 @@ class TestClassifyInr(ReadingSuite):
     zoo = "inr_dir"
     unusable = "zoo_dir"
     refusal = r"\(mlp\) have no label.*zoo make inr_digits"
+
+
+class TestEditInr(TaskSuite):
+    task = EditInr(refit_steps=(3,), refit_learning_rates=(1e-3,))
+    zoo = "inr_dir"
+    unusable = "zoo_dir"
+    refusal = r"\(mlp\) are no images.*zoo make inr_digits"
 
 
 @pytest.fixture(scope="class")

@@ -8,7 +8,7 @@ from .._errors import ConfigError
 from ..run import Run
 from ..run.verbs.orbit_config import OrbitRun
 from ..zoo import AnyZooConfig
-from . import amortize, orbits, zoos
+from . import amortize, orbits, readers, zoos
 
 T = TypeVar("T")
 
@@ -20,6 +20,10 @@ RUNS: dict[str, Callable[[], Run]] = {
     "amortize_cifar10_relu_ce": amortize.amortize_cifar10_relu_ce,
     "amortize_cifar10_relu_distill": amortize.amortize_cifar10_relu_distill,
     "amortize_cnn_cifar10_relu_ce": amortize.amortize_cnn_cifar10_relu_ce,
+    "classify_inr_digits": readers.classify_inr_digits,
+    "classify_inr_mnist": readers.classify_inr_mnist,
+    "edit_inr_digits": readers.edit_inr_digits,
+    "edit_inr_mnist": readers.edit_inr_mnist,
 }
 """Recipes of ``weightspace train``."""
 

@@ -37,6 +37,7 @@ from .bootstrap import mean_interval as mean_interval
 from .bootstrap import pair_interval as pair_interval
 from .bootstrap import resample as resample
 from .classify_inr import ClassifyInr as ClassifyInr
+from .edit_inr import EditInr as EditInr
 from .improve import CrossEntropy as CrossEntropy
 from .improve import Distill as Distill
 from .improve import Improve as Improve
