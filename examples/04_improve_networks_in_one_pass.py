@@ -26,8 +26,8 @@ for seed in range(20):
 
 # %%
 rows = ws.run.apply("digits_mlp_tanh", folder, "out/improved")
-before = torch.tensor([row.accuracy_before for row in rows])
-after = torch.tensor([row.accuracy_after for row in rows])
+before = torch.tensor([row.before for row in rows])
+after = torch.tensor([row.after for row in rows])
 print(f"accuracy of 20 networks: {before.mean():.1%} before, {after.mean():.1%} after one forward pass without data")
 print(f"better: {int((after > before).sum())}, worse: {int((after < before).sum())} of {len(rows)}")
 

@@ -34,8 +34,8 @@ def test_one_network_is_changed_as_the_operator_says(evaluated, network, tmp_pat
     assert all(torch.allclose(got[name], want[name][0], atol=1e-6) for name in network)
     (row,) = rows
     assert row.max_change == pytest.approx(max(float((got[n] - network[n]).abs().max()) for n in network), rel=1e-4)
-    assert 0 <= row.accuracy_before <= 1
-    assert 0 <= row.accuracy_after <= 1
+    assert 0 <= row.before <= 1
+    assert 0 <= row.after <= 1
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
@@ -86,7 +86,7 @@ def test_a_folder_keeps_its_file_names_and_torch_files_stay_torch_files(evaluate
     saved = torch.load(tmp_path / "out" / "b.pt", weights_only=True)
     want, _ = atomic.load_tensors(tmp_path / "out" / "a.safetensors")
     torch.testing.assert_close(saved, want, atol=1e-6, rtol=1e-5)
-    assert rows[0].accuracy_after == rows[1].accuracy_after
+    assert rows[0].after == rows[1].after
 
 
 def test_another_architecture_is_refused_by_its_first_difference(evaluated, network, tmp_path):
@@ -179,6 +179,6 @@ def test_an_operator_for_images_that_are_not_here_works_without_accuracies(run_d
     atomic.save_tensors(run_dir / record.CHECKPOINT, tensors, metadata | {"images": "cifar10"})
     path = write(tmp_path / "a.safetensors", network)
     (row,) = apply(run_dir, path, tmp_path / "b.safetensors")
-    assert row.accuracy_before is row.accuracy_after is None
+    assert row.before is row.after is None
     with pytest.raises(ConfigError, match=r"cifar10"):
         apply(run_dir, path, tmp_path / "b.safetensors", data_dir=tmp_path)

@@ -88,8 +88,8 @@ def test_files_are_changed_by_the_operator(trained, data_dir, tmp_path):
         }
         assert row.max_change > 0
         assert all(value.isfinite().all() for value in new.values())
-        assert row.accuracy_before == pytest.approx(accuracy(target, old, data_dir))
-        assert row.accuracy_after == pytest.approx(accuracy(target, new, data_dir))
+        assert row.before == pytest.approx(accuracy(target, old, data_dir))
+        assert row.after == pytest.approx(accuracy(target, new, data_dir))
         # Counts are no weights.
         assert all(torch.equal(new[name], old[name]) for name in old if not old[name].is_floating_point())
 

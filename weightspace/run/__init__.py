@@ -19,3 +19,5 @@ from .verbs.barriers import write_barriers as write_barriers
 from .verbs.finetune import FinetuneConfig as FinetuneConfig
 from .verbs.finetune import Finetuned as Finetuned
 from .verbs.finetune import finetune_folder as finetune_folder
+from .verbs.read_networks import read_networks as read_networks
+from .verbs.read_networks import reads as reads

@@ -95,6 +95,17 @@ class AbstractReading(AbstractTask):
         right = (answers.argmax(1) == goals).double()
         return {"accuracy": right, "cross_entropy": F.cross_entropy(answers, goals, reduction="none")}
 
+    def said(self, answers: Float[Tensor, "b o"]) -> list[dict[str, Any]]:
+        """By network, what its answer says in plain words: the likeliest class with all probabilities, or numbers."""
+        if self.scores != CLASS_SCORES:
+            names = ["value"] if self.out == 1 else [f"value{k}" for k in range(self.out)]
+            return [dict(zip(names, row, strict=True)) for row in answers.tolist()]
+        found = []
+        for row in answers.double().softmax(1):
+            shares = {f"p{k}": share for k, share in enumerate(row.tolist())}
+            found.append({"class": int(row.argmax()), "probability": float(row.max())} | shares)
+        return found
+
     def constant(self, goals: Goals) -> Float[Tensor, " o"]:
         """The best answer that looks at no network: mean of the goals, or log frequencies of classes."""
         if goals.is_floating_point():

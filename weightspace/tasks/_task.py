@@ -18,7 +18,9 @@ from torch import Tensor, nn
 from .._kinds import Kinded
 from .._types import Params, Progress
 from ..nn import AbstractFamily, Architecture
+from ..zoo import Target
 from ._dataset import Dataset, Networks, Rows
+from ._judge import Judge
 from ._methods import Answer, Method
 from ._table import Table
 
@@ -132,6 +134,20 @@ class AbstractTask(Kinded, ABC):
     def about(self, dataset: Dataset) -> dict[str, str]:
         """What a checkpoint says of the task in plain words."""
         return {"images": dataset.images}
+
+    def judge(self, target: Target, about: Mapping[str, str], data_dir: str | Path | None = None) -> Judge | None:
+        """How networks that a model of this task changed are judged one by one; ``None`` if they are not.
+
+        Args:
+            target: Their architecture.
+            about: What the checkpoint says, see :meth:`about`.
+            data_dir: Folder of the data that judging reads.
+
+        Raises:
+            ConfigError: if that data was named, and cannot be read.
+        """
+        del target, about, data_dir
+        return None
 
     @classmethod
     @abstractmethod

@@ -9,11 +9,11 @@ import torch
 
 from ..._errors import ConfigError
 from ..._types import Params, Progress
+from ...files import atomic
 from ...files.folder import LeftOut, each, find_networks
 from ...files.writer import targets
 from ...nn import AbstractOperator
-from ...tasks import in_passes, num_networks, score
-from ...zoo import Images, images_of
+from ...tasks import in_passes
 from .. import models
 from .changed import read_network, stack, write_changed
 
@@ -23,10 +23,11 @@ _BATCH = 32
 @final
 @dataclass(frozen=True)
 class Applied:
-    """One changed network: file read and written, the change, and accuracies if the images are at hand.
+    """One changed network: file read and written, the change, and a score where the task has one.
 
     ``max_change`` is the largest absolute change of a parameter, ``relative_change`` the norm of all changes over
-    the norm of all parameters; accuracies are fractions, on the validation half (the first half of the test images).
+    the norm of all parameters. ``score`` names what ``before`` and ``after`` are, and ``title`` says where it was
+    measured (accuracies are fractions). ``picture`` is a file that shows the network before and after.
     ``activation`` is the operator's; ``assumed`` says that the network's file does not name its own.
     """
 
@@ -34,8 +35,11 @@ class Applied:
     out: str
     max_change: float
     relative_change: float
-    accuracy_before: float | None = None
-    accuracy_after: float | None = None
+    score: str = ""
+    title: str = ""
+    before: float | None = None
+    after: float | None = None
+    picture: str | None = None
     activation: str = ""
     assumed: bool = False
 
@@ -57,8 +61,8 @@ def apply(
     """Write the networks at ``path``, changed by an operator, to ``out``; one row per network.
 
     All networks are read, changed and checked before the first is written. Names, dtypes, metadata and file names
-    stay; ``activation`` is added to the metadata. Accuracies are measured on the validation half of the images the
-    operator was trained for, when these can be loaded.
+    stay; ``activation`` is added to the metadata. The task judges every network before and after, where it can
+    (:meth:`weightspace.tasks.AbstractTask.judge`); networks that are pictures are drawn beside their files.
 
     Args:
         source: Run folder, checkpoint file, or name of a pretrained operator.
@@ -79,13 +83,13 @@ def apply(
     place_of = dict(zip(files, targets(files, named, Path(out)), strict=True))
     if not isinstance(loaded.module, AbstractOperator):
         raise ConfigError(
-            f"{source} reads networks and writes none (task {loaded.task.kind!r}). Its table is made by "
-            f"weightspace evaluate {source}; to change networks, give an operator."
+            f"{source} reads networks and writes none (task {loaded.task.kind!r}). Call read_networks; at the command "
+            "line, weightspace apply does."
         )
     activation = loaded.target.nonlinearity
     found = each(files, lambda file: read_network(file, loaded.spec, activation, loaded.target), left_out)
     read = [network for _, network in found]
-    images = _images(loaded, data_dir)
+    judge = loaded.task.judge(loaded.target, loaded.about, data_dir)
     rows: list[Applied] = []
     changed: list[tuple[Params, Params]] = []
     for start in range(0, len(read), _BATCH):
@@ -93,7 +97,7 @@ def apply(
         old = stack(some)
         new = in_passes(loaded.module, old, _BATCH)
         changed.append((old, new))
-        before, after = (_accuracies(loaded, params, images) for params in (old, new))
+        before, after = ([None] * len(some),) * 2 if judge is None else (found.tolist() for found in judge.of(old, new))
         for index, network in enumerate(some):
             _check_finite(network.path, new, index)
             change = _flat(new, index) - _flat(old, index)
@@ -103,8 +107,11 @@ def apply(
                     out=str(place_of[network.path]),
                     max_change=float(change.abs().max()),
                     relative_change=float(change.norm() / _flat(old, index).norm().clamp_min(1e-12)),
-                    accuracy_before=before[index],
-                    accuracy_after=after[index],
+                    score="" if judge is None else judge.name,
+                    title="" if judge is None else judge.title,
+                    before=before[index],
+                    after=after[index],
+                    picture=None if judge is None or judge.picture is None else f"{place_of[network.path]}.png",
                     activation=activation,
                     assumed=network.activation is None,
                 )
@@ -115,25 +122,10 @@ def apply(
     for number, network in enumerate(read):
         batch, index = divmod(number, _BATCH)
         write_changed(network, *changed[batch], index, place_of[network.path], activation)
+        picture = rows[number].picture
+        if picture is not None and judge is not None and judge.picture is not None:
+            atomic.write_bytes(Path(picture), judge.picture(*changed[batch], index))
     return rows
-
-
-def _images(loaded: models.Trained, data_dir: str | Path | None) -> Images | None:
-    if "images" not in loaded.about:
-        return None
-    try:
-        return images_of(loaded.target, loaded.about["images"], data_dir)
-    except ConfigError:
-        # Without its images the operator still works; the rows have no accuracies then.
-        if data_dir is not None:
-            raise
-        return None
-
-
-def _accuracies(loaded: models.Trained, params: Params, images: Images | None) -> list[float] | list[None]:
-    if images is None:
-        return [None] * num_networks(params)
-    return score(params, images.val_x, images.val_y, loaded.target.forward).accuracy.tolist()
 
 
 def _check_finite(path: Path, new: Params, index: int) -> None:

@@ -2,4 +2,4 @@
 
 from ._task import EditInr as EditInr
 from .edits import EDITS as EDITS
-from .edits import edit_called as edit_called
+from .edits import edited as edited

@@ -16,13 +16,18 @@ if TYPE_CHECKING:
 
 
 def strip(pictures: Images) -> str:
-    """The pictures side by side as a PNG, in base 64; intensities are cut to [0, 1]."""
+    """The pictures side by side as a PNG, in base 64."""
+    return base64.b64encode(png(pictures)).decode()
+
+
+def png(pictures: Images) -> bytes:
+    """The pictures side by side as a PNG; intensities are cut to [0, 1]."""
     from PIL import Image
 
     pixels = pictures.clamp(0, 1).mul(255).round().byte().permute(2, 0, 3, 1).flatten(1, 2).numpy()
     found = io.BytesIO()
     Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(found, format="png", optimize=True)
-    return base64.b64encode(found.getvalue()).decode()
+    return found.getvalue()
 
 
 def sheet(rows: Sequence[Mapping[str, Any]]) -> str | None:

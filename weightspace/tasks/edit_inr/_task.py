@@ -4,15 +4,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, final
 
+import torch
 from pydantic import Field, PositiveInt
+from torch import Tensor
 
-from ..._types import Progress
+from ..._types import Params, Progress
 from ...nn import AbstractFamily, AbstractOperator, Architecture
+from ...zoo import NATIVE, SirenTarget, Target
 from .._dataset import Dataset
-from .._table import SECONDS, Column, Table, interval, is_done, needs_data, table_of
+from .._judge import Judge
+from .._table import NONE, SECONDS, Column, Table, interval, is_done, needs_data, table_of
 from .._task import AbstractTask
-from ._figure import sheet
+from ._figure import png, sheet
 from ._problem import EditProblem, open_problem
+from .edits import edited
 
 
 @final
@@ -50,6 +55,28 @@ class EditInr(AbstractTask):
     def about(self, dataset: Dataset) -> dict[str, str]:
         """Images and edit."""
         return {"images": dataset.images, "edit": self.edit}
+
+    def judge(self, target: Target, about: Mapping[str, str], data_dir: str | Path | None = None) -> Judge | None:
+        """By the distance from the edit of what the network showed; needs no images."""
+        del data_dir
+        if not isinstance(target, SirenTarget):
+            return None
+        side = NATIVE[about["images"]][0]
+
+        def shown(old: Params, new: Params) -> tuple[Tensor, Tensor, Tensor]:
+            before, after = (target.pictures(one, side) for one in (old, new))
+            return before, edited(self.edit, before), after
+
+        def errors(old: Params, new: Params) -> tuple[Tensor, Tensor]:
+            before, goal, after = shown(old, new)
+            return (before - goal).square().mean((1, 2, 3)), (after - goal).square().mean((1, 2, 3))
+
+        def picture(old: Params, new: Params, index: int) -> bytes:
+            before, _, after = shown(*({name: value[[index]] for name, value in of.items()} for of in (old, new)))
+            return png(torch.cat([before, after]))
+
+        title = f"Squared error (1e-2) from the edit ({self.edit}) of what the network showed"
+        return Judge("error", title, errors, lambda value: NONE if value is None else _error(value), picture)
 
     @classmethod
     def title(cls, results: Mapping[str, Any]) -> str:

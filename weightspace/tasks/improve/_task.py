@@ -7,17 +7,22 @@ from typing import Any, ClassVar, Literal, final
 import numpy as np
 from jaxtyping import Bool
 from pydantic import Field
+from torch import Tensor
 
-from ..._types import Progress
+from ..._errors import ConfigError
+from ..._types import Params, Progress
 from ...nn import AbstractFamily, AbstractOperator, Architecture
+from ...zoo import Target, images_of
 from .._dataset import Dataset, Rows
-from .._table import Table
+from .._judge import Judge
+from .._table import Table, percent
 from .._task import AbstractTask
 from ._config import CrossEntropy, ImproveTable, ObjectiveConfig
 from ._figures import figures
 from ._headline import headline
 from ._problem import ImproveProblem, open_problem
 from ._tables import tables
+from .metrics import score
 
 
 @final
@@ -60,6 +65,24 @@ class Improve(AbstractTask):
             "images": dataset.images,
             "objective": self.objective.model_dump_json(),
         }
+
+    def judge(self, target: Target, about: Mapping[str, str], data_dir: str | Path | None = None) -> Judge | None:
+        """By accuracy on the validation half of the images of the training, where they can be read."""
+        if "images" not in about:
+            return None
+        try:
+            images = images_of(target, about["images"], data_dir)
+        except ConfigError:
+            # Without its images an operator still works, and nothing is measured.
+            if data_dir is not None:
+                raise
+            return None
+
+        def accuracies(old: Params, new: Params) -> tuple[Tensor, Tensor]:
+            before, after = (score(one, images.val_x, images.val_y, target.forward).accuracy for one in (old, new))
+            return before, after
+
+        return Judge("accuracy", "Accuracy on the validation half of the test images", accuracies, percent)
 
     @classmethod
     def title(cls, results: Mapping[str, Any]) -> str:
