@@ -8,7 +8,7 @@ from page_code import written
 from task_suite import ReadingSuite, TaskSuite
 from tiny_runs import tiny_task
 
-from weightspace.tasks import ClassifyInr, EditInr
+from weightspace.tasks import ClassifyInr, EditInr, PredictAccuracy
 
 
 class TestImprove(TaskSuite):
@@ -30,6 +30,13 @@ class TestEditInr(TaskSuite):
     zoo = "inr_dir"
     unusable = "zoo_dir"
     refusal = r"\(mlp\) are no images.*zoo make inr_digits"
+
+
+class TestPredictAccuracy(ReadingSuite):
+    task = PredictAccuracy()
+    zoo = "zoo_dir"
+    unusable = "inr_dir"
+    refusal = r"\(siren\) have no test_accuracy.*zoo make digits_mlp_tanh"
 
 
 @pytest.fixture(scope="class")

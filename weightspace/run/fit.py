@@ -4,7 +4,7 @@ import json
 import math
 import threading
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, final
 
@@ -37,6 +37,7 @@ class _State:
     seconds: float = 0.0
     loss_sum: float = 0.0
     loss_count: int = 0
+    best_scores: dict[str, float] = field(default_factory=dict)
 
 
 @final
@@ -127,7 +128,7 @@ class Fit:
         scores = self.problem.validate(self.module, self.validation, settings.per_pass)
         loss = next(iter(scores.values()))
         if loss < state.best_loss:
-            state.best_loss, state.best_step, state.waited = loss, state.step, 0
+            state.best_loss, state.best_step, state.waited, state.best_scores = loss, state.step, 0, scores
             self.best = _copy(self.raw)
         else:
             state.waited += 1
@@ -148,7 +149,8 @@ class Fit:
             tensors |= {f"optimizer/{index}/{key}": torch.as_tensor(value) for key, value in entry.items()}
         tensors["generator"] = torch.get_rng_state()
         place, dataset = self.home / record.CHECKPOINT, self.problem.dataset
-        models.save(place, self.best, self.family, self.config.task, dataset, self.config.name)
+        known = self.problem.known(self.state.best_scores)
+        models.save(place, self.best, self.family, self.config.task, dataset, self.config.name, known)
         atomic.save_tensors(self.home / record.RESUME, tensors, {"state": json.dumps(asdict(self.state))})
 
     def _restore(self) -> None:

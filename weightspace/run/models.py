@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, final
 
 from pydantic import TypeAdapter, ValidationError
@@ -50,10 +51,16 @@ def build(family: AbstractFamily, task: AbstractTask, spec: SymmetrySpec, target
 
 
 def save(
-    path: Path, weights: dict[str, Any], family: AbstractFamily, task: AbstractTask, dataset: Dataset, recipe: str
+    path: Path,
+    weights: dict[str, Any],
+    family: AbstractFamily,
+    task: AbstractTask,
+    dataset: Dataset,
+    recipe: str,
+    known: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Write a metanetwork's ``state_dict`` with all that is needed to build it again."""
-    about = task.about(dataset) | {"recipe": recipe, "spec": to_text(dataset.spec)}
+    """Write a metanetwork's ``state_dict`` with all that is needed to build it again, and what is ``known`` of it."""
+    about = task.about(dataset) | dict(known) | {"recipe": recipe, "spec": to_text(dataset.spec)}
     if first_format.fits(family, task, dataset):
         metadata = about | first_format.written(family, _TRAINING)
     else:

@@ -73,3 +73,4 @@ from .merging.barrier import methods as methods
 from .merging.barrier import repaired as repaired
 from .merging.perturb import OrbitKind as OrbitKind
 from .merging.perturb import perturb as perturb
+from .predict_accuracy import PredictAccuracy as PredictAccuracy

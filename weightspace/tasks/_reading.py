@@ -7,7 +7,7 @@ run's models and one control, the best answer that looks at no network.
 import inspect
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, final
 
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from .._errors import ConfigError
 from .._types import Params, Progress
 from ..nn import AbstractFamily, AbstractFunctional, Architecture
-from ._dataset import Dataset, Networks
+from ._dataset import Dataset, Networks, Rows
 from ._methods import Answer, Context, Method, timed
 from ._stacks import num_networks, select, spread
 from ._table import SECONDS, Column, Row, Table, interval, is_done, table_of
@@ -95,8 +95,14 @@ class AbstractReading(AbstractTask):
         right = (answers.argmax(1) == goals).double()
         return {"accuracy": right, "cross_entropy": F.cross_entropy(answers, goals, reduction="none")}
 
-    def said(self, answers: Float[Tensor, "b o"]) -> list[dict[str, Any]]:
-        """By network, what its answer says in plain words: the likeliest class with all probabilities, or numbers."""
+    def said(self, answers: Float[Tensor, "b o"], about: Mapping[str, str]) -> list[dict[str, Any]]:
+        """By network, what its answer says in plain words: the likeliest class with all probabilities, or numbers.
+
+        Args:
+            answers: Of a trained model.
+            about: What its checkpoint says; the entries of :meth:`calibrated` are there.
+        """
+        del about
         if self.scores != CLASS_SCORES:
             names = ["value"] if self.out == 1 else [f"value{k}" for k in range(self.out)]
             return [dict(zip(names, row, strict=True)) for row in answers.tolist()]
@@ -105,6 +111,39 @@ class AbstractReading(AbstractTask):
             shares = {f"p{k}": share for k, share in enumerate(row.tolist())}
             found.append({"class": int(row.argmax()), "probability": float(row.max())} | shares)
         return found
+
+    def calibrated(self, answers: Float[Tensor, "b o"], goals: Goals) -> dict[str, float]:
+        """What is learned from answers to validation networks once a model is trained: widths of intervals, say."""
+        del answers, goals
+        return {}
+
+    def covered(self, answers: Float[Tensor, "b o"], goals: Goals, known: Mapping[str, float]) -> dict[str, Tensor]:
+        """Scores of each network that follow from what :meth:`calibrated` said."""
+        del answers, goals, known
+        return {}
+
+    def strata(self, rows: Rows) -> dict[str, list[str]]:
+        """Settings by which networks are grouped, each with the group of every network."""
+        del rows
+        return {}
+
+    def together(
+        self,
+        answers: Float[np.ndarray, "b o"],
+        goals: np.ndarray,
+        strata: Mapping[str, list[str]],
+        weights: np.ndarray,
+    ) -> dict[str, Any]:
+        """Entries of a row that no mean over networks gives: correlations, for example.
+
+        Args:
+            answers: To the networks of the table.
+            goals: Theirs.
+            strata: See :meth:`strata`.
+            weights: Resamples of the networks, for intervals.
+        """
+        del answers, goals, strata, weights
+        return {}
 
     def constant(self, goals: Goals) -> Float[Tensor, " o"]:
         """The best answer that looks at no network: mean of the goals, or log frequencies of classes."""
@@ -229,13 +268,20 @@ class ReadingProblem(AbstractProblem):
         goals = self.goals[batch.split][batch.where].to(answers.device)
         scores = {name: value.double().mean().item() for name, value in self.task.judged(answers, goals).items()}
         # What decides comes first, and no score can take its name.
-        return {"loss": self.task.losses(answers, goals).mean().item()} | {
+        found = {"loss": self.task.losses(answers, goals).mean().item()} | {
             n: v for n, v in scores.items() if n != "loss"
         }
+        return found | self.task.calibrated(answers, goals)
+
+    def known(self, scores: Mapping[str, float]) -> dict[str, str]:
+        """What :meth:`AbstractReading.calibrated` said."""
+        some = self.goals["val"][:2]
+        names = self.task.calibrated(self.task.constant(some).expand(len(some), -1), some)
+        return {name: repr(scores[name]) for name in names if name in scores}
 
     def methods(self, models: Mapping[str, AbstractFamily]) -> Sequence[Method[Tensor]]:
         """The models, and the answer that looks at no network."""
-        rows = [_model_row(name, family) for name, family in models.items()]
+        rows = [self._model_row(name, family) for name, family in models.items()]
         return [Method("constant", "best answer without looking", False, self._constant), *rows]
 
     def numbers(self, answer: Answer[Tensor], test: Networks, seed: int) -> dict[str, Any]:
@@ -244,14 +290,20 @@ class ReadingProblem(AbstractProblem):
         every = self.goals["test"]
         # The networks of a table are evenly spaced over all; goals may depend on the whole split.
         goals = every[spread(len(every), len(test))]
-        judged = self.task.judged(answer.value, goals)
-        return {"scores": {n: v.double().tolist() for n, v in judged.items()}, "answers": answer.value.tolist()}
+        judged = self.task.judged(answer.value, goals) | self.task.covered(answer.value, goals, answer.detail)
+        return {
+            "scores": {n: v.double().tolist() for n, v in judged.items()},
+            "answers": answer.value.tolist(),
+            "goals": goals.tolist(),
+            "strata": self.task.strata(test.rows),
+        }
 
     def row(self, method: Method[Any], cells: Mapping[str, dict[str, Any]], weights: np.ndarray) -> dict[str, Any]:
         """Mean scores with intervals."""
         cell = cells[method.name]
         means = {n: mean_interval(np.asarray(v), weights).to_json() for n, v in cell["scores"].items()}
-        return means | {"seconds_per_network": cell["seconds_per_network"], "detail": cell["detail"]}
+        whole = self.task.together(np.asarray(cell["answers"]), np.asarray(cell["goals"]), cell["strata"], weights)
+        return means | whole | {"seconds_per_network": cell["seconds_per_network"], "detail": cell["detail"]}
 
     def facts(self) -> dict[str, Any]:
         """The networks."""
@@ -268,17 +320,21 @@ class ReadingProblem(AbstractProblem):
 
     def _constant(self, context: Context) -> Answer[Tensor]:
         answer = self.task.constant(self.goals["train"])
-        return Answer(answer.expand(len(context.test), -1), 0.0)
+        known = self.task.calibrated(answer.expand(len(self.goals["val"]), -1), self.goals["val"])
+        return Answer(answer.expand(len(context.test), -1), 0.0, dict(known))
 
+    def _model_row(self, name: str, family: AbstractFamily) -> Method[Tensor]:
+        def answer(context: Context) -> Answer[Tensor]:
+            module = context.model(name)
+            known = self.task.calibrated(
+                _answers(module, self.dataset.splits["val"].params, context.per_pass), self.goals["val"]
+            )
+            found = timed(lambda: _answers(module, context.test.params, context.per_pass))
+            return replace(found, detail=dict(known))
 
-def _model_row(name: str, family: AbstractFamily) -> Method[Tensor]:
-    def answer(context: Context) -> Answer[Tensor]:
-        module = context.model(name)
-        return timed(lambda: _answers(module, context.test.params, context.per_pass))
-
-    symmetry = family.model_dump().get("symmetry", "full")
-    twin = "" if symmetry == "full" else f", {symmetry.replace('broken', 'symmetry broken')}"
-    return Method(name, f"{family.kind}{twin}", False, answer, model=name)
+        symmetry = family.model_dump().get("symmetry", "full")
+        twin = "" if symmetry == "full" else f", {symmetry.replace('broken', 'symmetry broken')}"
+        return Method(name, f"{family.kind}{twin}", False, answer, model=name)
 
 
 @torch.no_grad()

@@ -72,6 +72,11 @@ class AbstractProblem(ABC):
     def validate(self, model: nn.Module, batch: Batch, per_pass: int) -> dict[str, float]:
         """Scores of a model in eval mode; the first decides which weights are kept, and lower is better."""
 
+    def known(self, scores: Mapping[str, float]) -> dict[str, str]:
+        """What a checkpoint says beside the task, from the scores of its validation; plain text by name."""
+        del scores
+        return {}
+
     @abstractmethod
     def methods(self, models: Mapping[str, AbstractFamily]) -> Sequence[Method[Any]]:
         """The rows of the table, the run's models among them, in order."""

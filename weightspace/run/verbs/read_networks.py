@@ -67,7 +67,7 @@ def read_networks(
     for start in range(0, len(read), _BATCH):
         some = read[start : start + _BATCH]
         with torch.no_grad():
-            said = loaded.task.said(loaded.module(stack(some)))
+            said = loaded.task.said(loaded.module(stack(some)), loaded.about)
         rows += [{"file": str(network.path), **one} for network, one in zip(some, said, strict=True)]
         if progress is not None:
             progress(len(rows), len(read), "reading")
