@@ -1,9 +1,9 @@
 """Stacked networks as a sequence: choose, join, count, and cut into pieces that stay in cache."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from .._types import Params
@@ -11,6 +11,7 @@ from .._types import Params
 # Bytes per intermediate tensor: evaluation is several times slower once activations leave the cache.
 _CHUNK_BYTES = 8 << 20
 _WIDEST = 64
+_WIDER = 4  # channels of a convolution hold that many numbers for each pixel, about
 
 
 def select(params: Params, where: slice | Int[Tensor, " n"]) -> Params:
@@ -33,6 +34,19 @@ def pieces(num: int, inputs: int) -> Iterator[slice]:
     size = max(1, _CHUNK_BYTES // (4 * _WIDEST * max(inputs, 1)))
     for start in range(0, num, size):
         yield slice(start, min(start + size, num))
+
+
+def outputs(
+    forward: Callable[[Params, Tensor], Tensor], params: Params, images: Float[Tensor, "p i"]
+) -> Float[Tensor, "b p o"]:
+    """Outputs of stacked networks on one set of images, few at a time: activations of large images leave the cache."""
+    most = max(1, _CHUNK_BYTES // (4 * max(_WIDEST, _WIDER * images.shape[-1])))
+    blocks = images.split(most)
+    found = [
+        torch.cat([forward(some, block) for block in blocks], 1)
+        for some in (select(params, piece) for piece in pieces(num_networks(params), min(most, len(images))))
+    ]
+    return torch.cat(found)
 
 
 def spread(num: int, count: int) -> Int[Tensor, " c"]:

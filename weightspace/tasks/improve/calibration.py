@@ -10,7 +10,7 @@ from torch import Tensor
 from ..._errors import SpecError
 from ..._types import Params
 from ...spec import SymmetrySpec
-from .._stacks import num_networks, pieces, select
+from .._stacks import num_networks, outputs, pieces, select
 from .objective import Forward, cross_entropy
 
 CALIBRATION_IMAGES = 5000
@@ -42,7 +42,7 @@ def network_factors(
     """The best factor of each network on up to 5,000 of the images."""
     some, answers = _evenly(images), _evenly(labels)
     found = [
-        best_factor(forward(select(params, piece), some).double(), answers)
+        best_factor(outputs(forward, select(params, piece), some).double(), answers)
         for piece in pieces(num_networks(params), len(some))
     ]
     return _bounded(torch.cat(found)).float()
@@ -54,10 +54,9 @@ def common_factor(
 ) -> Float[Tensor, ""]:
     """The one factor for all networks with the lowest mean cross-entropy on up to 5,000 of the images."""
     some, answers = _evenly(images), _evenly(labels)
-    num = num_networks(params)
-    logits = torch.cat([forward(select(params, piece), some) for piece in pieces(num, len(some))])
+    logits = outputs(forward, params, some)
     # All images of all networks as those of one network.
-    return _bounded(best_factor(logits.flatten(0, 1)[None], answers.repeat(num)))[0]
+    return _bounded(best_factor(logits.flatten(0, 1)[None], answers.repeat(len(logits))))[0]
 
 
 @torch.no_grad()
@@ -70,7 +69,7 @@ def calibrated_loss(
     """Cross-entropy of each network on the test images once its logits have their best factor on training images."""
     factors = network_factors(params, forward, *train)
     losses = [
-        cross_entropy(factors[piece, None, None] * forward(select(params, piece), test[0]), test[1])
+        cross_entropy(factors[piece, None, None] * outputs(forward, select(params, piece), test[0]), test[1])
         for piece in pieces(num_networks(params), len(test[0]))
     ]
     return torch.cat(losses)

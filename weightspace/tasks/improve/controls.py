@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..._types import Params
 from ...spec import SymmetrySpec
-from .._stacks import concatenate, num_networks, pieces, select
+from .._stacks import concatenate, num_networks, outputs, pieces, select
 from .calibration import CALIBRATION_IMAGES, best_factor, last_layer
 from .metrics import flatten
 from .objective import Forward, cross_entropy
@@ -78,7 +78,7 @@ def _refit(
         probe[bias] = torch.zeros(num, width)
 
     def features(images: Tensor) -> Tensor:
-        hidden = forward(probe, images).double()
+        hidden = outputs(forward, probe, images).double()
         return torch.cat([hidden, torch.ones_like(hidden[..., :1])], -1) if bias is not None else hidden
 
     hidden, targets = features(train[0]), F.one_hot(train[1], classes).double()

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from ..._types import Params
-from .._stacks import num_networks, pieces, select
+from .._stacks import num_networks, outputs, pieces, select
 from .objective import Forward, Objective, cross_entropy
 
 
@@ -28,7 +28,7 @@ def score(params: Params, images: Float[Tensor, "p i"], labels: Int[Tensor, " p"
     """Accuracy, loss and predictions of stacked networks on one set of images."""
     accuracy, loss, predictions = [], [], []
     for piece in pieces(num_networks(params), len(images)):
-        logits = forward(select(params, piece), images)
+        logits = outputs(forward, select(params, piece), images)
         classes = logits.argmax(-1)
         predictions.append(classes.to(torch.uint8))
         accuracy.append((classes == labels).float().mean(1))
