@@ -16,8 +16,6 @@ from weightspace.zoo._any_config import parse_config
 from weightspace.zoo._cells import blocks, columns, kernel_of, places
 from weightspace.zoo._cnn_passes import CNNPasses
 from weightspace.zoo._flat import views
-from weightspace.zoo._hyper import stream
-from weightspace.zoo._tape import DropoutTape
 from weightspace.zoo._train import groups, initial_buffer, shuffler, training_images
 from weightspace.zoo._train_cnns import measure_cnns, train_cnns
 
@@ -32,21 +30,17 @@ def some_network(target: CNNTarget, seed: int) -> dict[str, torch.Tensor]:
     }
 
 
-def masked(target: CNNTarget, params, x, kept, factor):
-    """The network with dropout, as plain convolutions; marks stand in cells of 2x2, then in rows."""
+def masked(target: CNNTarget, params, x, factors):
+    """The network with dropout of its second and third layer, as plain convolutions."""
     function = torch.tanh if target.activation == "tanh" else torch.relu
-    first, second, third = places(target.side)
+    _, second, third = places(target.side)
     h = x.view(-1, 1, target.side, target.side)
-    for layer, side in enumerate((first, second, third)):
+    for layer in range(3):
         h = function(F.conv2d(h, params[f"convs.{layer}.weight"], params[f"convs.{layer}.bias"], stride=2))
-        grid = second + 1 if layer < 2 else third + 1
-        if layer == 0:
-            marks = kept[0].view(len(x), grid, grid, 2, 2, -1).transpose(2, 3).flatten(3, 4).flatten(1, 2)
-        else:
-            marks = kept[layer].view(len(x), grid, grid, -1)
-        # A last pixel that no kernel reads has no mark.
-        marks = F.pad(marks, (0, 0, 0, max(0, side - marks.shape[2]), 0, max(0, side - marks.shape[1])))
-        h = h * marks[:, :side, :side].permute(0, 3, 1, 2) * factor
+        if layer and factors is not None:
+            side = (second, third)[layer - 1]
+            grid = factors[layer - 1].view(len(x), side + 1, -1, target.channels)
+            h = h * grid[:, :side, :side].permute(0, 3, 1, 2)
     return F.linear(h.mean((2, 3)), params["head.weight"], params["head.bias"])
 
 
@@ -67,18 +61,18 @@ def test_passes_are_those_of_the_module_at_any_size_with_and_without_dropout(sid
     x = torch.rand(images, side**2, generator=generator, dtype=DOUBLE)
     y = torch.randint(3, (images,), generator=generator)
     module, passes = target.build().double(), CNNPasses(target, 5, DOUBLE)
-    kept = [torch.randint(2, (images, num), generator=generator).to(DOUBLE) for num in passes.units]
+    some = [1.5 * torch.randint(2, (images, num), generator=generator).to(DOUBLE) for num in passes.units]
     read = columns(x, side)
-    for marks, factor in ((None, 1.0), (kept, 1.5)):
+    for factors in (None, some):
         leaves = {name: value.clone().requires_grad_() for name, value in params.items()}
-        if marks is None:
+        if factors is None:
             logits = functional_call(module, leaves, (x.view(-1, 1, side, side),))
         else:
-            logits = masked(target, leaves, x, marks, factor)
-        torch.testing.assert_close(passes.logits(params, read, marks, factor), logits, atol=1e-12, rtol=1e-10)
+            logits = masked(target, leaves, x, factors)
+        torch.testing.assert_close(passes.logits(params, read, factors), logits, atol=1e-12, rtol=1e-10)
         F.cross_entropy(logits, y).backward()
         out = {name: torch.empty_like(value) for name, value in params.items()}
-        passes.gradient(params, read, y, out, marks, factor)
+        passes.gradient(params, read, y, out, factors)
         for name, leaf in leaves.items():
             torch.testing.assert_close(out[name], leaf.grad, atol=1e-12, rtol=1e-9)
 
@@ -100,22 +94,6 @@ def test_a_network_that_is_not_finite_leaves_nothing_behind():
 def test_the_matrices_of_a_kernel_give_it_back():
     kernel = torch.randn(3, 2, 3, 3)
     assert torch.equal(kernel_of(blocks(kernel)), kernel)
-
-
-@pytest.mark.parametrize("rate", [0.25, 0.5])
-def test_a_tape_drops_its_share_anew_for_every_image_and_is_a_function_of_the_seed(rate):
-    tapes = [DropoutTape(stream(seed, "dropout"), rate, (4096, 1024), 8) for seed in (1, 1, 2)]
-    for tape in tapes:
-        tape.draw()
-    one, same, other = ([marks.clone() for marks in tape.next(8)] for tape in tapes)
-    for marks in one:
-        assert set(marks.unique().tolist()) == {0.0, 1.0}
-        assert abs(float(marks.mean()) - (1 - rate)) < 0.02
-        assert len({tuple(row.tolist()) for row in marks}) == 8
-    assert all(map(torch.equal, one, same))
-    assert not torch.equal(one[0], other[0])
-    assert not torch.equal(one[0], tapes[0].next(8)[0])
-    assert tapes[0].factor * (1 - rate) == 1
 
 
 def images_of(target: CNNTarget, num: int = 60, dtype: torch.dtype = DOUBLE) -> Images:

@@ -14,9 +14,9 @@ from .targets import CNNTarget
 class CNNZooConfig(Frozen):
     """A zoo for predicting accuracies: ``num`` runs of one small CNN, kept from initialization on.
 
-    The architecture and the ranges are those of arXiv:2002.11448, the Small CNN Zoo; it trains for 86 epochs and
-    keeps epochs 0, 1, 2, 3, 20, 40, 60, 80 and 86. Images keep their size, are gray, in [-1, 1]. Everything but
-    ``num`` is fixed once the zoo exists; a larger ``num`` extends it.
+    Architecture and ranges are those of the Small CNN Zoo, arXiv:2002.11448, which trains for 86 epochs and keeps
+    0, 1, 2, 3, 20, 40, 60, 80 and 86. Dropout acts after the second and the third convolution. Images keep their
+    size, are gray, in [-1, 1]. Everything but ``num`` is fixed once the zoo exists; a larger ``num`` extends it.
     """
 
     kind: Literal["cnns"] = "cnns"

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from .._types import Params
 from ._cnn_passes import CNNPasses
+from ._dropout import DropoutMasks
 from ._flat import Shapes, num_weights, views
 from ._hyper import Hyper, stream
-from ._tape import DropoutTape
 from ._train import (
     Trained,
     Trainer,
@@ -53,21 +53,19 @@ def train_cnns(
     shapes, dtype = target.shapes(), columns.dtype
     weights = initial_buffer(group, shapes, dtype)
     passes = CNNPasses(target, batch_size, dtype)
-    tapes = [
-        DropoutTape(stream(hyper.seed, "dropout"), hyper.dropout, passes.units, batch_size, dtype)
-        if hyper.dropout
-        else None
-        for hyper in group
-    ]
+    rates = [hyper.dropout for hyper in group]
+    seeds = [stream(hyper.seed, "dropout") for hyper in group]
+    masks = DropoutMasks(seeds, rates, passes.units, batch_size, dtype) if any(rates) else None
 
     batch = torch.empty(batch_size, columns.shape[1], dtype=dtype)
 
     def gradient(params: Params, index: Tensor, out: Params) -> None:
-        for k, (own, tape) in enumerate(zip(index, tapes, strict=True)):
+        factors = None if masks is None else masks.next(index.shape[1])
+        for k, own in enumerate(index):
             x = torch.index_select(columns, 0, own, out=batch[: len(own)])
             y = labels.index_select(0, own)
-            kept, factor = (None, 1.0) if tape is None else (tape.next(len(own)), tape.factor)
-            passes.gradient(_network(params, k), x, y, _network(out, k), kept, factor)
+            mine = None if factors is None else [layer[k] for layer in factors]
+            passes.gradient(_network(params, k), x, y, _network(out, k), mine)
 
     trainer = Trainer(weights, shapes, optimizers_of(group, num_weights(shapes), dtype), gradient, batch_size)
     order = np.stack([training_images(hyper, len(columns)) for hyper in group])
@@ -76,9 +74,6 @@ def train_cnns(
     for epoch in range(checkpoints[-1] + 1):
         if epoch:
             shuffle_rows(order, shuffles)
-            for tape in tapes:
-                if tape is not None:
-                    tape.draw()
             done = trainer.epoch(torch.from_numpy(order))
             if advance is not None:
                 advance(done)
