@@ -33,7 +33,7 @@ class CNNPasses:
         self._area = third**2
         # Mean over the places of the last layer, the ones over the border left out.
         inside = F.pad(torch.full((third, third), 1 / self._area, dtype=dtype), (0, 1, 0, 1))
-        self._mean = inside.view(1, -1, 1)
+        self._mean = inside.view(1, 1, -1)
 
         def buffers(rows: int, columns: int) -> tuple[Tensor, Tensor]:
             return torch.empty(batch * rows, columns, dtype=dtype), torch.empty(batch * rows, columns, dtype=dtype)
@@ -63,12 +63,18 @@ class CNNPasses:
         stem = torch.cat([params["convs.0.weight"].flatten(1), params["convs.0.bias"].unsqueeze(1)], 1)
         torch.mm(columns.view(-1, 10), stem.T, out=h1.view(-1, self._width))
         self._activate(h1)
-        convolve(h1, blocks(params["convs.1.weight"]), params["convs.1.bias"], self._first, h2)
+        # Kept for the gradient.
+        self._blocks = blocks(params["convs.1.weight"]), blocks(params["convs.2.weight"])
+        convolve(h1, self._blocks[0], params["convs.1.bias"], self._first, h2)
         self._activate(h2)
         self._drop(to_cells(h2, self._first, self._second), factors, self._as_cells(c2))
-        convolve(c2, blocks(params["convs.2.weight"]), params["convs.2.bias"], self._second, h3)
+        convolve(c2, self._blocks[1], params["convs.2.bias"], self._second, h3)
         self._activate(h3)
-        return torch.addmm(params["head.bias"], self._pooled(h3, size, factors), params["head.weight"].T)
+        units = h3.view(size, -1, self._width)
+        if factors is not None:
+            units = units * factors[1].reshape(units.shape)
+        self._pooled = torch.matmul(self._mean, units).squeeze(1)
+        return torch.addmm(params["head.bias"], self._pooled, params["head.weight"].T)
 
     def gradient(
         self,
@@ -84,22 +90,22 @@ class CNNPasses:
         d.scatter_add_(1, labels.unsqueeze(1), d.new_full((size, 1), -1.0)).mul_(1 / size)
         h1, h2, c2, h3 = self._parts((self._h1, self._h2, self._c2, self._h3), size)
         g1, g2, d2, g3 = self._parts((self._g1, self._g2, self._d2, self._g3), size)
-        torch.mm(d.T, self._pooled(h3, size, factors), out=out["head.weight"])
+        torch.mm(d.T, self._pooled, out=out["head.weight"])
         torch.sum(d, 0, out=out["head.bias"])
-        torch.mul(torch.mm(d, params["head.weight"]).unsqueeze(1), self._mean, out=g3.view(size, -1, self._width))
+        torch.mul(torch.mm(d, params["head.weight"]).unsqueeze(1), self._mean.mT, out=g3.view(size, -1, self._width))
         if factors is not None:
             g3.mul_(factors[1].reshape(g3.shape))
         self._derive(g3, h3)
         out["convs.2.weight"].copy_(kernel_gradient(c2, g3, self._second))
         torch.sum(g3, 0, out=out["convs.2.bias"])
-        cells_gradient(g3, blocks(params["convs.2.weight"]), self._second, d2)
+        cells_gradient(g3, self._blocks[1], self._second, d2)
         if self._first > 2 * self._second:
             g2.zero_()  # of outputs that no cell holds
         self._drop(self._as_cells(d2), factors, to_cells(g2, self._first, self._second))
         self._derive(g2, h2)
         out["convs.1.weight"].copy_(kernel_gradient(h1, g2, self._first))
         torch.sum(g2, 0, out=out["convs.1.bias"])
-        cells_gradient(g2, blocks(params["convs.1.weight"]), self._first, g1)
+        cells_gradient(g2, self._blocks[0], self._first, g1)
         self._derive(g1, h1)
         stem = torch.mm(g1.view(-1, self._width).T, columns.view(-1, 10))
         out["convs.0.weight"].copy_(stem[:, :9].view_as(out["convs.0.weight"]))
@@ -120,10 +126,6 @@ class CNNPasses:
         else:
             own = to_cells(factors[0].reshape(-1, self._width), self._first, self._second)
             torch.mul(units, own, out=out)
-
-    def _pooled(self, h3: Tensor, size: int, factors: Sequence[Tensor] | None) -> Tensor:
-        units = h3.view(size, -1, self._width)
-        return ((units if factors is None else units * factors[1].view_as(units)) * self._mean).sum(1)
 
     def _activate(self, h: Tensor) -> None:
         if self._tanh:
