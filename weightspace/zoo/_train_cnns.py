@@ -39,7 +39,7 @@ def train_cnns(
     """Train the runs of ``group``, all on one data fraction, up to the last of the ``checkpoints``.
 
     Each run has its own images, their order and its own dropout, all from its seed: with whom it is grouped changes
-    nothing.
+    its weights by rounding at most.
 
     Args:
         group: Hyper-parameters of each run; runs of one optimizer stand side by side.
@@ -56,7 +56,6 @@ def train_cnns(
     rates = [hyper.dropout for hyper in group]
     seeds = [stream(hyper.seed, "dropout") for hyper in group]
     masks = DropoutMasks(seeds, rates, passes.units, batch_size, dtype) if any(rates) else None
-
     batch = torch.empty(batch_size, columns.shape[1], dtype=dtype)
 
     def gradient(params: Params, index: Tensor, out: Params) -> None:
