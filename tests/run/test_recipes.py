@@ -24,7 +24,8 @@ def test_every_zoo_recipe_is_the_architecture_of_the_paper(name):
     if isinstance(config, ZooConfig):
         assert config.target.widths == (64, 48, 32, 16, 10)
     else:
-        architecture = "siren" if "inr" in name else name.replace("mlp512", "wide_mlp").replace(f"_{config.images}", "")
+        plain = name.replace("mlp512", "wide_mlp").replace("cnn_zoo", "cnn").replace(f"_{config.images}", "")
+        architecture = "siren" if "inr" in name else plain
         net, example = getattr(weightspace.zoo, architecture)()
         assert config.target.example().shape == example.shape
         assert str(config.target.build()) == str(net)

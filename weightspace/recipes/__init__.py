@@ -40,6 +40,8 @@ ZOOS: dict[str, Callable[[], AnyZooConfig]] = {
     "mlp512_mnist_tanh": zoos.mlp512_mnist_tanh,
     "cnn_cifar10_relu": zoos.cnn_cifar10_relu,
     "cnn_cifar10_tanh": zoos.cnn_cifar10_tanh,
+    "cnn_zoo_cifar10_relu": zoos.cnn_zoo_cifar10_relu,
+    "cnn_zoo_cifar10_tanh": zoos.cnn_zoo_cifar10_tanh,
     "resnet_fashion_mnist": zoos.resnet_fashion_mnist,
 }
 """Recipes of ``weightspace zoo make``."""

@@ -2,6 +2,7 @@
 
 from ..zoo import (
     CNNTarget,
+    CNNZooConfig,
     HyperSpace,
     InrZooConfig,
     MLPTarget,
@@ -103,6 +104,21 @@ def cnn_cifar10_tanh() -> SeedZooConfig:
     """The same with tanh, which learns more slowly."""
     changes = {"target": CNNTarget(activation="tanh"), "learning_rate": 2e-2, "epochs": 8}
     return cnn_cifar10_relu().model_copy(update=changes)
+
+
+def cnn_zoo_cifar10_relu() -> CNNZooConfig:
+    """400 ReLU networks of the Small CNN Zoo with settings of their own, each kept at nine epochs.
+
+    Source: arXiv:2002.11448, with 12 epochs instead of 86; small shares of the images are thrice as frequent as large
+    ones.
+    """
+    shares = HyperSpace(fractions=(0.1, 0.1, 0.1, 0.25, 0.25, 0.25, 0.5, 1.0))
+    return CNNZooConfig(images="cifar10", target=CNNTarget(), hyper=shares)
+
+
+def cnn_zoo_cifar10_tanh() -> CNNZooConfig:
+    """The same with tanh."""
+    return cnn_zoo_cifar10_relu().model_copy(update={"target": CNNTarget(activation="tanh")})
 
 
 def resnet_fashion_mnist() -> SeedZooConfig:

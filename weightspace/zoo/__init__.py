@@ -1,6 +1,7 @@
 """Zoos: sets of trained networks. Targets, images, the vectorized trainers, and the files they are kept in."""
 
 from ._any_config import AnyZooConfig as AnyZooConfig
+from ._cnn_config import CNNZooConfig as CNNZooConfig
 from ._config import ZooConfig as ZooConfig
 from ._evaluate import Evaluation as Evaluation
 from ._evaluate import evaluate as evaluate

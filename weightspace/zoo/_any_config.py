@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ._cnn_config import CNNZooConfig
 from ._config import ZooConfig
 from ._inr_config import InrZooConfig
 from ._seed_config import SeedZooConfig
 
-AnyZooConfig = ZooConfig | InrZooConfig | SeedZooConfig
+AnyZooConfig = ZooConfig | InrZooConfig | SeedZooConfig | CNNZooConfig
 
 
 def parse_config(value: Mapping[str, Any]) -> AnyZooConfig:
@@ -16,7 +17,7 @@ def parse_config(value: Mapping[str, Any]) -> AnyZooConfig:
     Raises:
         ValueError: for a kind that this version does not know, or an entry that is out of range (pydantic's error).
     """
-    kinds = {None: ZooConfig, "inr": InrZooConfig, "seeds": SeedZooConfig}
+    kinds = {None: ZooConfig, "inr": InrZooConfig, "seeds": SeedZooConfig, "cnns": CNNZooConfig}
     kind = value.get("kind")
     if kind not in kinds:
         raise ValueError(f"unknown kind of zoo {kind!r}")

@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-_STEPS = 16  # steps drawn at a time: one call of the generator costs as much as a thousand bytes
+# Steps drawn at a time: one call of the generator costs as much as a thousand bytes; many bytes leave the cache.
+_MOST_STEPS, _MOST_WORDS = 16, 2**14
 
 
 @final
@@ -37,6 +38,7 @@ class DropoutMasks:
         self._bits = [np.random.SFC64(seed) for seed in seeds]
         self._widths = tuple(widths)
         self._words = -(-sum(widths) * batch_size // 8)
+        self._steps = max(1, min(_MOST_STEPS, _MOST_WORDS // max(1, self._words)))
         rate = torch.tensor(rates, dtype=torch.float64).unsqueeze(1)
         self._keep = (1 / (1 - rate)).to(dtype)
         self._below = (rate * 256 - 1).to(dtype)
@@ -45,9 +47,9 @@ class DropoutMasks:
 
     def next(self, batch: int) -> list[Float[Tensor, "b p n"]]:
         """Factors of each hidden layer for the next step, on ``batch`` images (at most the batch size)."""
-        place = self._step % _STEPS
+        place = self._step % self._steps
         if place == 0:
-            words = np.empty((len(self._bits), _STEPS, self._words), np.uint64)
+            words = np.empty((len(self._bits), self._steps, self._words), np.uint64)
             for row, bits in zip(words, self._bits, strict=True):
                 row[...] = bits.random_raw(row.size).reshape(row.shape)
             self._block = torch.from_numpy(words.view(np.uint8))

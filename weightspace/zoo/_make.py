@@ -15,12 +15,14 @@ from ._any_config import AnyZooConfig
 from ._config import ZooConfig
 from ._images import load_images
 from ._inr_config import InrZooConfig
+from ._make_cnns import CNNMaker
 from ._make_inrs import InrMaker
 from ._make_mlps import MLPMaker
 from ._make_seeds import SeedMaker
 from ._maker import AbstractMaker, Shard
 from ._pool import Advance, workers
 from ._resume import FOLDER, finished, missing, read_identity
+from ._seed_config import SeedZooConfig
 from ._store import (
     FORMAT,
     MANIFEST,
@@ -143,4 +145,6 @@ def _maker(
             f"a target with {have[0]} inputs and {have[1]} outputs cannot classify {images.name}, which has "
             f"{need[0]} pixels and {need[1]} classes. Set {change}."
         )
-    return MLPMaker(config, images) if isinstance(config, ZooConfig) else SeedMaker(config, images)
+    if isinstance(config, SeedZooConfig):
+        return SeedMaker(config, images)
+    return MLPMaker(config, images) if isinstance(config, ZooConfig) else CNNMaker(config, images)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ._hyper import run_seed, split_of
 from ._images import Images
-from ._make_mlps import METRICS, TRAIN_SAMPLE
+from ._make_runs import METRICS, TRAIN_SAMPLE
 from ._maker import AbstractMaker, Shard
 from ._pool import Advance
 from ._seed_config import SeedZooConfig

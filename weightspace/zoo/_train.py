@@ -100,13 +100,13 @@ def training_images(hyper: Hyper, num_images: int) -> np.ndarray:
     return order[: max(1, round(hyper.fraction * num_images))]
 
 
-def groups(hypers: Sequence[Hyper]) -> list[list[int]]:
-    """Places of runs trained together: one data fraction, optimizers side by side, at most 32 in equal parts."""
+def groups(hypers: Sequence[Hyper], most: int = MOST_AT_ONCE) -> list[list[int]]:
+    """Places of runs trained together: one data fraction, optimizers side by side, at most ``most`` in equal parts."""
     places = sorted(range(len(hypers)), key=lambda k: (hypers[k].fraction, hypers[k].optimizer, hypers[k].id))
     out: list[list[int]] = []
     for _, same in groupby(places, key=lambda k: hypers[k].fraction):
         members = list(same)
-        parts = -(-len(members) // MOST_AT_ONCE)
+        parts = -(-len(members) // most)
         out += [list(map(int, part)) for part in np.array_split(members, parts)]
     return out
 
@@ -134,10 +134,7 @@ def train_group(
         advance: Called after every epoch with the number of model-images it trained on.
     """
     shapes = target.shapes()
-    weights = torch.empty(len(group), num_weights(shapes))
-    for row, hyper in zip(weights, group, strict=True):
-        initial = initial_weights(hyper, shapes, stream(hyper.seed, "init"))
-        row.copy_(torch.from_numpy(np.concatenate([value.ravel() for value in initial.values()])))
+    weights = initial_buffer(group, shapes)
     rates = [hyper.dropout for hyper in group]
     seeds = [stream(hyper.seed, "dropout") for hyper in group]
     masks = DropoutMasks(seeds, rates, target.widths[1:-1], batch_size) if any(rates) else None
@@ -147,7 +144,7 @@ def train_group(
         factors = None if masks is None else masks.next(index.shape[1])
         cross_entropy_gradient(params, x, y, target.activation, factors, out)
 
-    trainer = Trainer(weights, shapes, _optimizers(group, num_weights(shapes)), gradient, batch_size)
+    trainer = Trainer(weights, shapes, optimizers_of(group, num_weights(shapes)), gradient, batch_size)
     num_images = len(images.train_x)
     order = np.stack([training_images(hyper, num_images) for hyper in group])
     shuffles = [shuffler(hyper.seed) for hyper in group]
@@ -161,6 +158,15 @@ def train_group(
             kept.append(weights.clone())
             lost.append(trainer.diverged.clone())
     return Trained(torch.stack(kept, dim=1), torch.stack(lost, dim=1))
+
+
+def initial_buffer(group: Sequence[Hyper], shapes: Shapes, dtype: torch.dtype = torch.float32) -> Float[Tensor, "b w"]:
+    """The weights that each run of the group starts from."""
+    weights = torch.empty(len(group), num_weights(shapes), dtype=dtype)
+    for row, hyper in zip(weights, group, strict=True):
+        initial = initial_weights(hyper, shapes, stream(hyper.seed, "init"))
+        row.copy_(torch.from_numpy(np.concatenate([value.ravel() for value in initial.values()])))
+    return weights
 
 
 def gather(
@@ -182,13 +188,16 @@ def shuffle_rows(order: np.ndarray, generators: Sequence[np.random.Generator]) -
         generator.shuffle(row)
 
 
-def _optimizers(group: Sequence[Hyper], size: int) -> list[tuple[slice, AbstractOptimizer]]:
+def optimizers_of(
+    group: Sequence[Hyper], size: int, dtype: torch.dtype = torch.float32
+) -> list[tuple[slice, AbstractOptimizer]]:
+    """Slices of the group and the optimizer of each; runs of one optimizer stand side by side."""
     out: list[tuple[slice, AbstractOptimizer]] = []
     start = 0
     for _, same in groupby(group, key=lambda hyper: hyper.optimizer):
         members = list(same)
-        rate = torch.tensor([hyper.learning_rate for hyper in members])
-        decay = torch.tensor([hyper.l2 for hyper in members])
+        rate = torch.tensor([hyper.learning_rate for hyper in members], dtype=dtype)
+        decay = torch.tensor([hyper.l2 for hyper in members], dtype=dtype)
         out.append((slice(start, start + len(members)), make_optimizer(members[0].optimizer, rate, decay, size)))
         start += len(members)
     return out
