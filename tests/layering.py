@@ -10,6 +10,7 @@ ROOT = "__init__"
 
 ORDER = (
     "_errors",
+    "_factory",
     "_frozen",
     "_kinds",
     "_types",

@@ -47,6 +47,7 @@ FILES = {
     "audit": ["audit", "--model", "over_nets:metanet", *SPEC_FILE, "--out", "there.json"],
     "gauge-freedom": ["gauge-freedom", "--out", "there.csv"],
     "apply": ["apply", "run", "a.safetensors", "--out", "there.safetensors"],
+    "zoo show": ["zoo", "show", "zoo", "--out", "there.svg"],
 }
 FOLDERS = {
     "canonicalize": ["canonicalize", "nets", *SPEC_FILE],
@@ -55,6 +56,7 @@ FOLDERS = {
     "apply": ["apply", "run", "nets"],
     "finetune": ["finetune", "mlps", "--images", "digits", "--activation", "tanh", "--epochs", "1"],
     "zoo make": ["zoo", "make", "digits_mlp_relu", "--num", "1"],
+    "zoo import": ["zoo", "import", "nets", "--model", "over_nets:make", "--input", "2,3", "--labels", "scores.csv"],
     "train": ["train", "amortize_digits"],
     "demo": ["demo"],
     "interpolate": ["interpolate", "orbit_inr_digits"],
@@ -70,6 +72,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "over_nets.py").write_text(f"{NETS}\ndef metanet(spec):\n    return lambda params: 0\n")
     (tmp_path / "spec.txt").write_text(SPEC)
+    (tmp_path / "scores.csv").write_text("file\na.safetensors\nb.safetensors\n")
     (tmp_path / "nets").mkdir()
     (tmp_path / "mlps").mkdir()
     (tmp_path / "there").mkdir()

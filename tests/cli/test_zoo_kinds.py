@@ -82,7 +82,7 @@ def test_the_sheet_of_classifiers_tells_what_each_predicts(tmp_path):
     assert (right[1:] >= right[:-1]).all()
     some = torch.linspace(0, len(images.test_y) - 1, len(right)).round().long()
     some = some[images.test_y[some].argsort(stable=True)]
-    for row, answers in zip(rows, predicted, strict=True):
+    for row, answers in zip(rows.tolist(), predicted, strict=True):
         module = SEEDS.target.build()
         module.load_state_dict({name: value[0] for name, value in zoo.load(np.array([row])).items()})
         assert torch.equal(module(images.test_x[some]).argmax(-1), answers)

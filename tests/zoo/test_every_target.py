@@ -3,8 +3,9 @@
 from types import MappingProxyType
 
 from target_suite import TargetSuite
+from torch import nn
 
-from weightspace.zoo import CNNTarget, MLPTarget, ResNetTarget, SirenTarget
+from weightspace.zoo import CNNTarget, MLPTarget, ModuleTarget, ResNetTarget, SirenTarget
 
 LARGER = MappingProxyType({"side": 32})
 """Shapes of convolutions do not show the size of images."""
@@ -42,3 +43,14 @@ class TestSiren(TargetSuite):
     target = SirenTarget(widths=(2, 6, 5, 1), omega=7.0, offset=0.25)
     activation = None
     other = MLPTarget(widths=(2, 6, 5, 1))
+
+
+def their_module() -> nn.Module:
+    """Somebody's own function."""
+    return nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.BatchNorm1d(5), nn.Linear(5, 2))
+
+
+class TestModule(TargetSuite):
+    target = ModuleTarget(factory=f"{__name__}:their_module", input=(2, 3))
+    activation = None
+    other = MLPTarget(widths=(3, 5, 2))

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from .._errors import ConfigError, SpecMismatch
+from .._factory import load_factory
 from ._arguments import shortened
-from ._factory import load_factory
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

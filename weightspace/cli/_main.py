@@ -25,6 +25,7 @@ from . import (
     same,
     train,
     zoo,
+    zoo_import,
 )
 from ._verb import Verb, suggest
 
@@ -33,6 +34,7 @@ VERBS: dict[str, Verb] = {
     for verb in (
         demo.DEMO,
         zoo.MAKE,
+        zoo_import.IMPORT,
         zoo.INFO,
         zoo.SHOW,
         zoo.CHECK,

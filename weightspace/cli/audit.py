@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import ConfigError
+from .._factory import load_factory
 from ._architecture import read_spec
 from ._console import print_table, progress, say
-from ._factory import load_factory
 from ._verb import Verb
 
 

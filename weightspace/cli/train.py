@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._errors import ConfigError
+from .._factory import load_factory
 from ._arguments import add_data
 from ._console import progress, say
-from ._factory import load_factory
 from ._options import configured
 from ._verb import Verb
 

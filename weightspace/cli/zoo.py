@@ -1,4 +1,4 @@
-"""``weightspace zoo make``, ``zoo info``, ``zoo show`` and ``zoo check``."""
+"""``weightspace zoo make``, ``zoo import``, ``zoo info``, ``zoo show`` and ``zoo check``."""
 
 import argparse
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ def _make(args: argparse.Namespace, _: list[str]) -> None:
     with progress() as show:
         zoo = make_zoo(config, args.out, data_dir=args.data, num=args.num, overwrite=args.overwrite, progress=show)
     say(f"zoo: {args.out}")
-    _print_info(zoo)
+    print_info(zoo)
 
 
 def _info_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +40,7 @@ def _info_arguments(parser: argparse.ArgumentParser) -> None:
 def _info(args: argparse.Namespace, _: list[str]) -> None:
     from ..zoo import Zoo
 
-    _print_info(Zoo.open(args.zoo))
+    print_info(Zoo.open(args.zoo))
 
 
 def _show_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,24 +66,44 @@ def _check(args: argparse.Namespace, _: list[str]) -> None:
     say(f"{args.zoo}: {len(zoo)} networks, every file as it was written")
 
 
-def _print_info(zoo: "Zoo") -> None:
+def print_info(zoo: "Zoo") -> None:
+    """What a zoo holds: architecture, origin, splits with the score that networks have, further columns."""
     import numpy as np
 
+    from ..zoo import ImportedConfig
+
     say(f"images: {zoo.config.images}    architecture: {zoo.spec}")
+    imported = isinstance(zoo.config, ImportedConfig)
+    if isinstance(zoo.config, ImportedConfig):
+        say(f"imported: {zoo.config.source} ({zoo.config.format})    networks: {zoo.config.target.nonlinearity}")
     rows: Mapping[str, Any] = zoo.rows
-    inrs = "psnr" in rows
-    scores = rows["psnr"] if inrs else 100 * rows["val_accuracy"]
+    score = next((name for name in _SCORES if name in rows), None)
+    title, column, factor = _SCORES.get(score or "", ("Networks of each split", "", 1.0))
+    quantiles = (column, "median", "95 %", "best") if score else ()
     lines = []
     for split in ("train", "val", "test"):
         picked = zoo.split(split)
         runs = len(np.unique(rows["id"][picked]))
+        shown = ["-"] * len(quantiles)
         # Quantiles of a split without networks do not exist.
-        shown = [f"{q:.1f}" for q in np.quantile(scores[picked], (0.05, 0.5, 0.95, 1.0))] if runs else ["-"] * 4
+        if score and runs:
+            shown = [f"{q:.1f}" for q in np.quantile(factor * rows[score][picked], (0.05, 0.5, 0.95, 1.0))]
         lines.append((split, str(runs), str(len(picked)), *shown))
-    header = ("split", "runs", "networks", "PSNR, 5 %" if inrs else "accuracy, 5 %", "median", "95 %", "best")
-    title = "PSNR (dB) of each image" if inrs else "Accuracy (%) on the validation half of the test images"
-    print_table(title, header, lines)
+    print_table(title, ("split", "runs", "networks", *quantiles), lines)
+    numbers = [(name, value) for name, value in rows.items() if name not in _PLACES and value.dtype.kind in "iuf"]
+    if imported and numbers:
+        shown = [(name, *(f"{q:.4g}" for q in np.nanquantile(value, (0, 0.5, 1)))) for name, value in numbers]
+        print_table("Columns", ("column", "least", "median", "most"), shown)
 
+
+_SCORES = {
+    "psnr": ("PSNR (dB) of each image", "PSNR, 5 %", 1.0),
+    "val_accuracy": ("Accuracy (%) on the validation half of the test images", "accuracy, 5 %", 100.0),
+    "test_accuracy": ("Accuracy (%) on the test images", "accuracy, 5 %", 100.0),
+}
+"""By column, the first of a zoo counting: title, heading and factor."""
+
+_PLACES = ("id", "epoch", "row", "diverged")
 
 CHECK = Verb(
     "zoo check",

@@ -5,7 +5,7 @@ Formats are in :mod:`weightspace.files.formats`, the index of shards in :mod:`we
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, final
@@ -59,6 +59,7 @@ class Checkpoint:
         branch: Why these names do not say which tensor is which; empty if they do.
         index: Name of the index, if there is one.
         about: Its metadata.
+        numbers: Plain numbers that a torch file holds beside the tensors.
     """
 
     path: Path
@@ -70,6 +71,7 @@ class Checkpoint:
     branch: str = ""
     index: str | None = None
     about: Mapping[str, Any] | None = None
+    numbers: Mapping[str, int | float] = field(default_factory=dict)
 
     @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -252,6 +254,7 @@ def _checkpoint(path: Path, held: Mapping[str, Contents], order: Iterable[str] |
         tuple(name for contents in held.values() for name in contents.left_out),
         {name: exported for contents in held.values() for name, exported in contents.exported.items()},
         next((contents.branch for contents in held.values() if contents.branch), ""),
+        numbers={name: number for contents in held.values() for name, number in contents.numbers.items()},
     )
 
 

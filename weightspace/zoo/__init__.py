@@ -1,8 +1,11 @@
 """Zoos: sets of trained networks. Targets, images, the vectorized trainers, and the files they are kept in."""
 
 from ._any_config import AnyZooConfig as AnyZooConfig
+from ._any_config import OpenedConfig as OpenedConfig
 from ._cnn_config import CNNZooConfig as CNNZooConfig
 from ._config import ZooConfig as ZooConfig
+from ._dataset import ZooDataset as ZooDataset
+from ._dataset import collate as collate
 from ._evaluate import Evaluation as Evaluation
 from ._evaluate import evaluate as evaluate
 from ._factories import cnn_relu as cnn_relu
@@ -19,6 +22,8 @@ from ._images import SIDE as SIDE
 from ._images import Images as Images
 from ._images import images_of as images_of
 from ._images import load_images as load_images
+from ._imported_config import UNKNOWN as UNKNOWN
+from ._imported_config import ImportedConfig as ImportedConfig
 from ._inr_config import InrZooConfig as InrZooConfig
 from ._make import make_zoo as make_zoo
 from ._pool import workers as workers
@@ -28,6 +33,11 @@ from ._resume import unfinished as unfinished
 from ._seed_config import SeedZooConfig as SeedZooConfig
 from ._store import MANIFEST as MANIFEST
 from ._zoo import Zoo as Zoo
+from .importing import FORMATS as FORMATS
+from .importing import Collection as Collection
+from .importing import format_of as format_of
+from .importing import import_zoo as import_zoo
+from .importing import open_collection as open_collection
 from .targets import CNN as CNN
 from .targets import MLP as MLP
 from .targets import TARGETS as TARGETS
@@ -36,6 +46,7 @@ from .targets import ActivationName as ActivationName
 from .targets import AnyTarget as AnyTarget
 from .targets import CNNTarget as CNNTarget
 from .targets import MLPTarget as MLPTarget
+from .targets import ModuleTarget as ModuleTarget
 from .targets import ResidualBlock as ResidualBlock
 from .targets import ResNet as ResNet
 from .targets import ResNetTarget as ResNetTarget

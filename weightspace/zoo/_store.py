@@ -30,7 +30,10 @@ from ..spec import SymmetrySpec, parse, to_text
 FORMAT = 1
 _BLOCKS, _BLOCK = 16, 4096
 MANIFEST = "zoo.json"
-MAKE_AGAIN = "Type the command that made it again, weightspace zoo make RECIPE --out {}: it repairs what is missing."
+MAKE_AGAIN = (
+    "Type the command that made it again, weightspace zoo make RECIPE --out {} (or zoo import): it repairs what is "
+    "missing."
+)
 
 
 def shard_name(first: int) -> str:

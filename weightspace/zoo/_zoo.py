@@ -14,7 +14,7 @@ from torch import Tensor
 from .._errors import ZooError
 from .._types import Params
 from ..spec import SymmetrySpec, parse
-from ._any_config import AnyZooConfig, parse_config
+from ._any_config import OpenedConfig, parse_config
 from ._store import (
     MAKE_AGAIN,
     MANIFEST,
@@ -31,21 +31,22 @@ from ._store import (
 class Zoo:
     """Trained networks of one architecture with their hyper-parameters and metrics; a network is a row.
 
-    Open one with :meth:`Zoo.open`, make one with :func:`make_zoo`.
+    Open one with :meth:`Zoo.open`, make one with :func:`make_zoo`, import one with :func:`import_zoo`.
 
     Attributes:
         path: Its folder.
-        config: How it was made.
+        config: How it was made, or what it was imported from.
         spec: Symmetry spec of its networks.
         rows: Index, a numpy array per column, ordered by run and epoch. ``id`` is the run. Classifiers: ``train_*``
             were measured without dropout on the run's own training images (at most 5,000), ``val_*`` and ``test_*``
             on the halves of the official test images; losses in nats, accuracies in [0, 1]. INRs: ``image`` is the
             place in the split's images (``load_images(..., full_size=True)``), ``label`` its class, ``mse`` the
-            mean square error of intensities in [0, 1], ``psnr`` is -10 log10 of it (dB).
+            mean square error of intensities in [0, 1], ``psnr`` is -10 log10 of it (dB). Imported zoos: what the
+            collection says, see ``docs/zoo-format.md``.
     """
 
     def __init__(
-        self, path: Path, config: AnyZooConfig, arch: str, spec: SymmetrySpec, rows: dict[str, np.ndarray]
+        self, path: Path, config: OpenedConfig, arch: str, spec: SymmetrySpec, rows: dict[str, np.ndarray]
     ) -> None:
         self.path, self.config, self.spec, self.rows = path, config, spec, rows
         self._arch = arch

@@ -78,6 +78,7 @@ class Contents:
         left_out: Entries that are no tensors.
         exported: Where tensors are named by their order: the names that the exporter gave them.
         branch: Why the order does not say which tensor is which; empty if it does.
+        numbers: Plain numbers beside the tensors, e.g. an epoch.
     """
 
     tensors: dict[str, Stored]
@@ -85,6 +86,7 @@ class Contents:
     left_out: tuple[str, ...] = ()
     exported: dict[str, str] = field(default_factory=dict)
     branch: str = ""
+    numbers: dict[str, int | float] = field(default_factory=dict)
 
 
 def check_file(path: Path) -> None:

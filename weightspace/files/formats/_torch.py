@@ -82,7 +82,8 @@ def read_torch(path: Path, file: io.BytesIO | None = None) -> Contents:
         raise ConfigError(
             f"{path} holds no state_dict (names to tensors). Save it with torch.save(net.state_dict(), path)."
         )
-    return Contents(held(path, found), {}, tuple(left_out))
+    numbers = {str(key): item for key, item in value.items() if type(item) in (int, float)}
+    return Contents(held(path, found), {}, tuple(left_out), numbers=numbers)
 
 
 def _load(path: Path, file: io.BytesIO | None) -> Any:

@@ -16,6 +16,7 @@ from ...tasks.merging.orbit_curves import Measure, OrbitCurves, image_error, one
 from ...tasks.merging.perturb import stream
 from ...zoo import (
     Images,
+    ImportedConfig,
     InrZooConfig,
     SeedZooConfig,
     Zoo,
@@ -151,10 +152,14 @@ def _open(config: OrbitRun, out: Path, zoo: Path | None, data_dir: str | Path | 
     want, have = config.zoo.target.kind, found.config.target.kind
     if not isinstance(found.config, InrZooConfig | SeedZooConfig) or want != have:
         raise ConfigError(
-            f"{where} holds networks of the kind {have}; {config.name} is about {want} on whole images. Give another "
-            "--zoo, or leave it out to have one made."
+            f"{where} holds networks of the kind {have}{_origin(found)}; {config.name} is about {want} on whole "
+            "images. Give another --zoo, or leave it out to have one made."
         )
     return found
+
+
+def _origin(zoo: Zoo) -> str:
+    return ", imported without the images themselves" if isinstance(zoo.config, ImportedConfig) else ""
 
 
 def _chosen(config: OrbitRun, zoo: Zoo) -> np.ndarray:

@@ -14,7 +14,7 @@ from ...files.folder import find_networks
 from ...files.results import digest
 from ...gauge import derive
 from ...spec import SymmetrySpec
-from ...zoo import NATIVE, TARGETS, ActivationName, SirenTarget, Target, Zoo, index_fingerprint
+from ...zoo import NATIVE, TARGETS, UNKNOWN, ActivationName, SirenTarget, Target, Zoo, index_fingerprint
 from .changed import Network, read_network
 
 
@@ -104,6 +104,8 @@ def _open_zoo(path: Path, images: str | None, activation: ActivationName | None)
             "each fitted to its own, and nothing is there that all could be trained on. Give a zoo of classifiers: "
             "weightspace zoo make digits_mlp_tanh --out DIR"
         )
+    if images is None and zoo.config.images == UNKNOWN:
+        raise ConfigError(f"the zoo {path} does not say which images its networks read. Add --images NAME.")
     own = target.nonlinearity
     if activation not in (None, own):
         raise SpecMismatch(

@@ -10,9 +10,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ..._errors import ConfigError
 from ..._types import Progress
 from ...files import atomic
-from ...zoo import NATIVE, InrZooConfig, Zoo, images_of
+from ...zoo import NATIVE, UNKNOWN, ImportedConfig, SirenTarget, Zoo, images_of
 from .draw_spec import check_picture
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 CLASSIFIED = 200
 """Images that classifiers are shown with."""
+
+_SIDE = 28
 
 
 def draw_zoo(
@@ -44,27 +47,57 @@ def draw_zoo(
         progress: Called while images are read.
 
     Raises:
-        ConfigError: if the file has another ending or cannot be written, or the images cannot be read.
+        ConfigError: if the file has another ending or cannot be written, or the images cannot be read or are not known.
         ZooError: if the zoo is damaged.
     """
     check_picture(path)
     import matplotlib as mpl
 
     rows = np.unique(np.linspace(0, len(zoo) - 1, min(num, len(zoo))).round().astype(int))
-    order = zoo.rows["label" if isinstance(zoo.config, InrZooConfig) else "val_accuracy"][rows]
-    rows = rows[np.argsort(order, kind="stable")]
-    if isinstance(zoo.config, InrZooConfig):
-        shown = zoo.config.target.pictures(zoo.load(rows), NATIVE[zoo.config.images][0])
-        titles = [f"{zoo.rows['label'][row]}   {zoo.rows['psnr'][row]:.1f} dB" for row in rows]
-        figure = _pictures(shown, titles)
+    inrs = isinstance(zoo.config.target, SirenTarget)
+    score = _score(zoo)
+    rows = rows[np.argsort(zoo.rows[score][rows], kind="stable")]
+    if inrs:
+        psnr = zoo.rows.get("psnr")
+        titles = [f"{zoo.rows[score][row]}" + (f"   {psnr[row]:.1f} dB" if psnr is not None else "") for row in rows]
+        figure = _pictures(rendered(zoo, rows), titles)
     else:
-        figure = _answers(*predictions(zoo, rows, data_dir, progress), zoo.rows["val_accuracy"][rows])
+        figure = _answers(*predictions(zoo, rows, data_dir, progress), zoo.rows[score][rows])
     found, kind = io.BytesIO(), path.suffix.removeprefix(".")
     # Without a date and with a salt, the same networks give the same file.
     with mpl.rc_context({"svg.hashsalt": "zoo"}):
         figure.savefig(found, format=kind, dpi=110, metadata={"Date": None} if kind == "svg" else None)
     atomic.write_bytes(path, found.getvalue())
     return len(rows)
+
+
+def _score(zoo: Zoo) -> str:
+    """The column by which networks are put in order."""
+    inrs = isinstance(zoo.config.target, SirenTarget)
+    known = ("label",) if inrs else ("val_accuracy", "test_accuracy")
+    found = next((name for name in known if name in zoo.rows), None)
+    if found is None or (not inrs and zoo.config.images == UNKNOWN):
+        what = f"no column {' or '.join(known)}" if found is None else "no name of its images"
+        raise ConfigError(
+            f"the zoo {zoo.path} has {what} (it holds networks of the kind {zoo.config.target.kind!r}), so there is "
+            f"nothing to draw. What it holds: weightspace zoo info {zoo.path}"
+        )
+    return found
+
+
+def rendered(zoo: Zoo, rows: Int[np.ndarray, " b"]) -> Float[Tensor, "b c h h"]:
+    """The images that INRs of a zoo are, rows first, black at 0 and white at 1.
+
+    Raises:
+        ConfigError: if the networks are no INRs.
+    """
+    if not isinstance(zoo.config.target, SirenTarget):
+        raise ConfigError(f"the networks of {zoo.path} ({zoo.config.target.kind}) are no images. Name a zoo of INRs.")
+    shown = zoo.config.target.pictures(zoo.load(rows), NATIVE.get(zoo.config.images, (_SIDE, False))[0])
+    if not isinstance(zoo.config, ImportedConfig):
+        return shown
+    black, white = zoo.config.intensities
+    return ((shown.mT if zoo.config.rows_first else shown) - black) / (white - black)
 
 
 def predictions(

@@ -124,4 +124,10 @@ def open_problem(
             "Make a zoo of classifiers, weightspace zoo make digits_mlp_tanh --out DIR, take the recipe "
             "amortize_digits, which does, or choose another task."
         )
+    if "val_accuracy" not in dataset.splits["train"].rows:
+        raise ConfigError(
+            f"the networks of this zoo ({dataset.target.kind}) have no accuracies on validation images, by which they "
+            "are chosen: it was imported without a column val_accuracy. Train a task that reads networks, or make a "
+            "zoo: weightspace zoo make digits_mlp_tanh --out DIR"
+        )
     return ImproveProblem(task, dataset, images_of(dataset.target, dataset.images, data_dir, progress))

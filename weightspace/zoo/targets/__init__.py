@@ -13,6 +13,7 @@ from .cnn import CNNTarget as CNNTarget
 from .mlp import MLP as MLP
 from .mlp import MLPTarget as MLPTarget
 from .mlp import stacked_mlp as stacked_mlp
+from .module import ModuleTarget as ModuleTarget
 from .resnet import ResidualBlock as ResidualBlock
 from .resnet import ResNet as ResNet
 from .resnet import ResNetTarget as ResNetTarget
@@ -21,8 +22,8 @@ from .siren import SirenTarget as SirenTarget
 from .siren import pixel_grid as pixel_grid
 from .siren import stacked_siren as stacked_siren
 
-Target = MLPTarget | CNNTarget | ResNetTarget | SirenTarget
-"""Every target that ships with the library."""
+Target = MLPTarget | CNNTarget | ResNetTarget | SirenTarget | ModuleTarget
+"""Every target that ships with the library, and anybody's module."""
 
 TARGETS: tuple[type[Target], ...] = get_args(Target)
 

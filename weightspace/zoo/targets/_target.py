@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from jaxtyping import Float
@@ -19,6 +19,9 @@ class AbstractTarget(Frozen, ABC):
     """Configuration of one architecture: how to build it, and how to run a stack of networks of it."""
 
     kind: Any
+
+    bare: ClassVar[bool] = True
+    """Whether it can be built without storage, and without a random number drawn."""
 
     @abstractmethod
     def build(self) -> nn.Module:
@@ -80,17 +83,23 @@ def stacked_forward(module: nn.Module, params: Params, x: Tensor, *, own_inputs:
 
 def _module(target: AbstractTarget) -> nn.Module:
     # Without storage: under a millisecond.
-    with torch.device("meta"):
+    with torch.device("meta") if target.bare else torch.random.fork_rng(devices=[]):
         module = target.build().eval()
     for part in module.modules():
-        if isinstance(part, nn.BatchNorm2d):
+        if isinstance(part, _NORMS) and part.affine and part.track_running_stats:
             part.forward = partial(_normalized, part)
     return module
 
 
-def _normalized(norm: nn.BatchNorm2d, input: Float[Tensor, "p c h w"]) -> Float[Tensor, "p c h w"]:
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+def _normalized(
+    norm: nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d, input: Float[Tensor, "p c *w"]
+) -> Float[Tensor, "p c *w"]:
     """A batch normalization in eval mode, with gradients of its running statistics: torch's own has none, and operators
     change them like any other parameter."""
     mean, var = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
-    mean, factor, bias = (v.view(-1, 1, 1) for v in (mean, norm.weight * (var + norm.eps).rsqrt(), norm.bias))
+    places = (1,) * (input.dim() - 2)
+    mean, factor, bias = (v.view(-1, *places) for v in (mean, norm.weight * (var + norm.eps).rsqrt(), norm.bias))
     return (input - mean) * factor + bias

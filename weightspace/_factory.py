@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from .._errors import ConfigError
+from ._errors import ConfigError
 
 
 def load_factory(text: str, option: str = "--model") -> Callable[..., Any]:
