@@ -1,6 +1,7 @@
 """How well predictions order networks: Kendall's tau-b with its bootstrap interval, and what ties allow at most."""
 
 import warnings
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -13,7 +14,8 @@ def tau(predicted: Float[np.ndarray, " b"], true: Float[np.ndarray, " b"]) -> fl
     """Kendall's tau-b; 0 where either side is constant, since then nothing is ordered."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = float(kendalltau(predicted, true).statistic)
+        coefficient: Any = kendalltau(predicted, true)[0]
+        found = float(coefficient)
     return found if np.isfinite(found) else 0.0
 
 

@@ -3,6 +3,7 @@
 import difflib
 import importlib
 from collections.abc import Callable
+from typing import Any
 
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -53,7 +54,7 @@ def edit_called(name: str) -> Edit:
         close = difflib.get_close_matches(name, EDITS, n=1)
         raise ConfigError(f"unknown edit {name!r}. {f'Did you mean {close[0]!r}? ' if close else ''}{choose}")
     try:
-        found = getattr(importlib.import_module(where), function, None)
+        found: Any = getattr(importlib.import_module(where), function, None)
     except (ImportError, TypeError, ValueError) as error:
         raise ConfigError(
             f"the edit {name!r} cannot be imported ({error}). Run the command in the folder of the module {where!r}, "
