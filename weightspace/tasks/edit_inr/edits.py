@@ -3,7 +3,7 @@
 import difflib
 import importlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -62,7 +62,7 @@ def edit_called(name: str) -> Edit:
         ) from error
     if not callable(found):
         raise ConfigError(f"the module {where!r} has no function {function!r}. {choose}")
-    return found
+    return cast(Edit, found)
 
 
 def edited(name: str, images: Images) -> Images:
