@@ -23,6 +23,10 @@ FEWEST = 8
 MOST_RESAMPLES = 500
 
 
+_SETTINGS = {"optimizer": "optimizer", "learning_rate": "learning_rate", "fraction": "train_fraction", "epoch": "epoch"}
+"""Settings of training by which networks are grouped, and what the Small CNN Zoo calls them."""
+
+
 @final
 class PredictAccuracy(AbstractReading):
     """The test accuracy of every network of a zoo of classifiers, with an interval.
@@ -87,10 +91,11 @@ class PredictAccuracy(AbstractReading):
     def strata(self, rows: Rows) -> dict[str, list[str]]:
         """Optimizers, thirds of learning rates and of shares of the training data, and epochs, where they differ."""
         found = {}
-        for name in ("optimizer", "learning_rate", "fraction", "epoch"):
-            if name in rows and len(np.unique(rows[name])) > 1:
-                values = np.asarray(rows[name])
-                found[name] = [str(v) for v in values] if name in ("optimizer", "epoch") else _thirds(values)
+        for name in _SETTINGS:
+            column = next((key for key in (name, f"config.{_SETTINGS[name]}") if key in rows), None)
+            if column is not None and len(np.unique(rows[column])) > 1:
+                values = np.asarray(rows[column])
+                found[name] = _thirds(values) if values.dtype.kind == "f" else [str(value) for value in values]
         return found
 
     def together(

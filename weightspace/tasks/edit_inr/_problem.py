@@ -163,6 +163,11 @@ def open_problem(
             f"the networks of this zoo ({target.kind}) are no images: there is nothing to edit. Give a zoo of INRs, "
             "e.g. weightspace zoo make inr_digits --out DIR"
         )
+    if any("image" not in networks.rows for networks in dataset.splits.values()):
+        raise ConfigError(
+            "the networks of this zoo do not say which image of a split they were fitted to (imported ones do not), so "
+            "there is no edited image. Give a zoo made here, e.g. weightspace zoo make inr_mnist --out DIR"
+        )
     images = load_images(dataset.images, data_dir, progress, full_size=True, colour=target.colour)
     side = NATIVE[dataset.images][0]
     of = {"train": images.train_x, "val": images.val_x, "test": images.test_x}
