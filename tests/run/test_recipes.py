@@ -25,7 +25,8 @@ def test_every_zoo_recipe_is_the_architecture_of_the_paper(name):
         assert config.target.widths == (64, 48, 32, 16, 10)
     else:
         plain = name.replace("mlp512", "wide_mlp").replace("cnn_zoo", "cnn").replace(f"_{config.images}", "")
-        architecture = "siren" if "inr" in name else plain
+        inr = "siren_colour" if name == "inr_cifar10" else "siren"
+        architecture = inr if "inr" in name else plain
         net, example = getattr(weightspace.zoo, architecture)()
         assert config.target.example().shape == example.shape
         assert str(config.target.build()) == str(net)

@@ -12,6 +12,7 @@ from ._factories import cnn_relu as cnn_relu
 from ._factories import cnn_tanh as cnn_tanh
 from ._factories import resnet as resnet
 from ._factories import siren as siren
+from ._factories import siren_colour as siren_colour
 from ._factories import wide_mlp_relu as wide_mlp_relu
 from ._factories import wide_mlp_tanh as wide_mlp_tanh
 from ._finetune import finetune as finetune

@@ -13,6 +13,11 @@ def siren() -> tuple[Siren, Tensor]:
     return Siren(), torch.zeros(1, 2)
 
 
+def siren_colour() -> tuple[Siren, Tensor]:
+    """The same with three intensities: red, green and blue."""
+    return Siren((2, 32, 32, 3)), torch.zeros(1, 2)
+
+
 def wide_mlp_relu() -> tuple[MLP, Tensor]:
     """MLP with three hidden layers of 512 for flattened 28x28 images, ReLU."""
     return MLP(_WIDE, "relu"), torch.zeros(1, 784)
