@@ -55,7 +55,7 @@ class Messages(nn.Module):
         self.ways = 2 if direction == "bidirectional" else 1
         # The receiver maps channels anyhow, and weights do not mix them: only magnitudes are mapped before they travel.
         self.map = nn.Linear(width_in or width, self.ways * width, bias=False) if even else None
-        self.gains = nn.Parameter(1 + 0.3 * torch.randn(len(nodes.fields), self.ways * width if even else width))
+        self.gains = nn.Parameter(1 + 0.3 * torch.randn(len(nodes.fields), self.ways * width))
         # Taps are told apart by learned vectors, one for each head of channels; where there is one, its gain is that
         # of the field. Mixing the taps of a kernel first leaves products as small as those of a dense layer: with a
         # vector for each channel the states would be as many times larger as there are taps.
@@ -71,12 +71,9 @@ class Messages(nn.Module):
 
     def forward(self, x: Float[Tensor, "b n c"], reading: Reading) -> Float[Tensor, "b n w"]:
         """The messages, those ahead before those back."""
-        gains = self.gains[self.nodes.field_of[: x.shape[1]]]
-        if self.map is None:
-            ways = [self.nodes.split(x * gains)] * self.ways
-        else:
-            each = (nn.functional.silu(self.map(x)) * gains).split(self.width, -1)
-            ways = [self.nodes.split(one) for one in each]
+        gains = self.gains[self.nodes.field_of[: x.shape[1]]].split(self.width, -1)
+        states = [x] * self.ways if self.map is None else nn.functional.silu(self.map(x)).split(self.width, -1)
+        ways = [self.nodes.split(one * gain) for one, gain in zip(states, gains, strict=True)]
         arrived: list[dict[Field, list[Tensor]]] = [{} for _ in ways]
         matrices = reading.squares if self.even else reading.flat
         for arc in self.arcs:
