@@ -232,7 +232,8 @@ class AbstractReading(AbstractTask):
                 f"{int(goals.max())}, for {num} networks. Return [{num}] classes from 0 to {self.out - 1}: `out` is "
                 f"the number of classes, {self.out}. Numbers to be predicted are floats."
             )
-        judged = self.judged(self.constant(goals).expand(num, -1), goals)
+        answers = self.constant(goals).expand(num, -1)
+        judged = self.judged(answers, goals) | self.covered(answers, goals, self.calibrated(answers, goals))
         missing = [score.name for score in self.scores if score.name not in judged]
         if missing:
             raise ConfigError(

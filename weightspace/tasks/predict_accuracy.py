@@ -62,9 +62,8 @@ class PredictAccuracy(AbstractReading):
         return (answers.sigmoid() - goals).square().mean(1)
 
     def judged(self, answers: Float[Tensor, "b 1"], goals: Goals) -> dict[str, Tensor]:
-        """Absolute errors; that networks lie inside their interval is known once there is one."""
-        gap = (answers.sigmoid() - goals).abs().mean(1)
-        return {"absolute": gap, "inside": torch.ones_like(gap)}
+        """Absolute errors."""
+        return {"absolute": (answers.sigmoid() - goals).abs().mean(1)}
 
     def calibrated(self, answers: Float[Tensor, "b 1"], goals: Goals) -> dict[str, float]:
         """``interval``: half of its width, such that a new network lies inside with the chosen probability."""

@@ -1,15 +1,14 @@
 """Edits of images: what an edited INR is to show."""
 
 import difflib
-import importlib
 from collections.abc import Callable
-from typing import Any, cast
 
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from ..._errors import ConfigError
+from ..._factory import load_factory
 
 Images = Float[Tensor, "b c h w"]
 """Intensities in [0, 1]; gray images have one channel."""
@@ -48,21 +47,14 @@ def edit_called(name: str) -> Edit:
     """
     if name in EDITS:
         return EDITS[name]
-    where, _, function = name.partition(":")
     choose = f"Choose one of {', '.join(EDITS)}, or write package.module:function."
-    if not function:
+    if ":" not in name:
         close = difflib.get_close_matches(name, EDITS, n=1)
         raise ConfigError(f"unknown edit {name!r}. {f'Did you mean {close[0]!r}? ' if close else ''}{choose}")
     try:
-        found: Any = getattr(importlib.import_module(where), function, None)
-    except (ImportError, TypeError, ValueError) as error:
-        raise ConfigError(
-            f"the edit {name!r} cannot be imported ({error}). Run the command in the folder of the module {where!r}, "
-            "or put that folder into PYTHONPATH."
-        ) from error
-    if not callable(found):
-        raise ConfigError(f"the module {where!r} has no function {function!r}. {choose}")
-    return cast(Edit, found)
+        return load_factory(name, "--task.edit")
+    except ConfigError as error:
+        raise ConfigError(f"the edit {name!r} cannot be imported, or has no function of this name: {error}") from error
 
 
 def edited(name: str, images: Images) -> Images:
