@@ -11,7 +11,7 @@ from weightspace.spec import SymmetrySpec
 from . import ARCHITECTURES
 from .oracle import random_state
 
-DRAWS = 4
+DRAWS = 2
 """Random changes of a tensor, of which one has to be seen."""
 
 

@@ -14,7 +14,7 @@ from weightspace import SpecMismatch, act, derive, parse, sample
 from weightspace.gauge import dimension, identity, pivot_columns, scaling_rank
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(case=networks())
 def test_the_dimension_is_the_number_of_scalings_that_keep_the_outputs(case):
     found = scaling_rank(case.module, case.example)

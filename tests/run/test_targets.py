@@ -1,4 +1,4 @@
-"""Networks of every architecture through train, evaluate, apply and fine-tune: nothing in run/ is for MLPs alone."""
+"""Convolutional networks through train, evaluate, apply and fine-tune, as MLPs go in all other tests of run/."""
 
 from pathlib import Path
 
@@ -13,12 +13,11 @@ from weightspace.files import atomic
 from weightspace.nn import AbstractFamily, FlatFamily, MatrixFamily, ScaleFamily
 from weightspace.run import FinetuneConfig, apply, evaluate, finetune_folder, record, report, train
 from weightspace.tasks import ClassifyInr, CrossEntropy, Distill, Improve, ImproveTable
-from weightspace.zoo import CNNTarget, MLPTarget, ResNetTarget, SeedZooConfig, Target, Zoo, load_images, make_zoo
+from weightspace.zoo import CNNTarget, ResNetTarget, SeedZooConfig, Target, Zoo, load_images, make_zoo
 
 SIDE, CLASSES = 28, 4
 
 CASES: dict[str, tuple[Target, AbstractFamily]] = {
-    "mlp": (MLPTarget(widths=(SIDE**2, 3, CLASSES), activation="relu"), ScaleFamily(width=4, rounds=1)),
     "cnn": (CNNTarget(side=SIDE, channels=2, num_classes=CLASSES, activation="tanh"), ScaleFamily(width=4, rounds=1)),
     "resnet": (ResNetTarget(side=SIDE, channels=2, num_classes=CLASSES), MatrixFamily(width=4, rounds=1)),
 }
@@ -62,7 +61,7 @@ def test_the_table_is_complete(trained, data_dir):
         assert all(np.isfinite(row[key]["mean"]) for key in ("accuracy", "loss", "loss_calibrated", "agreement")), row
     page = report(run).read_text()
     assert "not run" not in page
-    noun = {"mlp": "MLPs", "cnn": "CNNs", "resnet": "residual networks"}[target.kind]
+    noun = {"cnn": "CNNs", "resnet": "residual networks"}[target.kind]
     assert f"{target.nonlinearity} {noun} on mnist" in page
 
 
