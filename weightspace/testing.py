@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ._types import Params
 from .gauge import Element, act, same_function, sample
-from .spec import Example, SymmetrySpec, layout
+from .spec import Example, SymmetrySpec, linear_part
 
 Functional = Callable[[Params], Tensor]
 Operator = Callable[[Params], Mapping[str, Tensor]]
@@ -85,12 +85,12 @@ def equivariance_error(
     with torch.no_grad():
         delta = _difference(model(params), params)
         moved = act(element, params, spec)
-        want, have = act(element, delta, spec), _difference(model(moved), moved)
-    plan = layout(spec)
-    acted = [weight.name for weight in plan.weights] + [bias.name for bias in plan.biases]
+        want, have = act(element, delta, linear_part(spec)), _difference(model(moved), moved)
+    ends = {name: sum(any(part.space for part in axis.parts) for axis in axes) for name, axes in spec.axes.items()}
+    acted = [name for name, num in ends.items() if num]
     errors = [_ratio((want[name] - have[name]).abs(), want[name].abs()) for name in acted]
     worst = float(torch.tensor(errors or [0.0], dtype=torch.float64).max())  # max() of numbers may drop a NaN
-    changes = [_ratio(delta[name].abs(), params[name].abs()) for name in ([w.name for w in plan.weights] or acted)]
+    changes = [_ratio(delta[name].abs(), params[name].abs()) for name in ([n for n in acted if ends[n] > 1] or acted)]
     alive = min(changes, default=0.0)
     return worst, alive
 

@@ -5,8 +5,7 @@ from torch import Tensor
 
 from weightspace.gauge import Element, act, inverse, sample, stack
 from weightspace.nn import MatrixFunctional, MatrixOperator
-from weightspace.nn.matrix._gauge import linear_part
-from weightspace.spec import SymmetrySpec
+from weightspace.spec import SymmetrySpec, linear_part
 
 from . import ARCHITECTURES
 from .oracle import random_state

@@ -9,7 +9,7 @@ import pytest
 from tiny_runs import tiny_run, tiny_zoo
 
 from weightspace import ConfigError, SpecError, ZooError
-from weightspace.nn import ScaleFamily
+from weightspace.nn import PublishedFamily
 from weightspace.run import record, train
 from weightspace.run.config import ZooRef
 from weightspace.run.problem import open_problem
@@ -50,8 +50,9 @@ def test_a_missing_zoo_is_refused_and_not_made(home):
 def test_no_zoo_is_made_for_a_family_that_cannot_read_its_networks(tmp_path):
     target = ResNetTarget(side=28, channels=2, num_classes=10)
     zoo = ZooRef(make=SeedZooConfig(images="mnist", target=target, num=20, epochs=1))
-    with pytest.raises(SpecError, match=r"--model\.kind matrix"):
-        train(tiny_run(Path(), model=ScaleFamily(width=4, rounds=1)).model_copy(update={"zoo": zoo}), tmp_path / "run")
+    run = tiny_run(Path(), model=PublishedFamily(preset="mnist_edit", width=4, rounds=1))
+    with pytest.raises(SpecError, match="space 'h0' has nonzero"):
+        train(run.model_copy(update={"zoo": zoo}), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

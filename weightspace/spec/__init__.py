@@ -7,6 +7,8 @@ from ._derive import derive as derive
 from ._inputs import Example as Example
 from ._inputs import Inputs as Inputs
 from ._inputs import outputs_of as outputs_of
+from ._labels import linear_part as linear_part
+from ._labels import relabeled as relabeled
 from ._layout import Bias as Bias
 from ._layout import Layout as Layout
 from ._layout import Weight as Weight

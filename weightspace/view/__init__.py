@@ -7,3 +7,4 @@ from ._matrices import MatrixView as MatrixView
 from ._pieces import Field as Field
 from ._pieces import Piece as Piece
 from ._pieces import pieces as pieces
+from ._plain import PlainView as PlainView

@@ -11,12 +11,12 @@ from ..._types import Params
 from ...spec import SymmetrySpec
 from ...view import MatrixView
 from .._checks import check_choice, check_stack
+from .._divided import Back, divided
 from .._economy import Recomputable
 from .._equivariant import Mlp
 from .._interfaces import AbstractFunctional, AbstractOperator
 from ._changes import Changes
 from ._functional import Pool
-from ._gauge import Back, divided
 from ._messages import Direction
 from ._nodes import Nodes
 from ._probes import Probing

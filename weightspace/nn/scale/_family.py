@@ -1,11 +1,12 @@
 """Configuration of the scale family."""
 
-from typing import Any, Literal, TypeVar, final
+from collections.abc import Callable
+from typing import Literal, TypeVar, final
 
 from pydantic import Field
 
 from ..._errors import SpecError
-from ...spec import SymmetrySpec, layout, without_scales
+from ...spec import without_scales
 from .._economy import checkpointed
 from .._interfaces import AbstractFamily, Architecture
 from .._symmetry import Symmetry
@@ -37,28 +38,23 @@ class ScaleFamily(AbstractFamily):
 
     def functional(self, architecture: Architecture, out: int) -> InvariantFunctional:
         """See :class:`InvariantFunctional`."""
-        return self._done(InvariantFunctional(self._read(architecture), out=out, **self._options()))
+        return self._made(InvariantFunctional, architecture, out=out)
 
     def operator(self, architecture: Architecture) -> EquivariantOperator:
         """See :class:`EquivariantOperator`."""
-        return self._done(EquivariantOperator(self._read(architecture), **self._options()))
+        return self._made(EquivariantOperator, architecture)
 
     def twins(self) -> dict[str, AbstractFamily]:
         """The symmetry-broken twin of arXiv:2510.08300."""
         return {"broken": self.model_copy(update={"symmetry": "broken"})} if self.symmetry == "full" else {}
 
-    def _read(self, architecture: Architecture) -> SymmetrySpec:
+    def _made(self, model: Callable[..., M], architecture: Architecture, **sizes: int) -> M:
+        spec = without_scales(architecture.spec) if self.symmetry == "permutations" else architecture.spec
+        options = self.model_dump(include={"width", "rounds", "direction", "sign", "positive"}) | sizes
         try:
-            layout(architecture.spec)
+            made = model(spec, symmetry_broken=self.symmetry == "broken", **options)
         except SpecError as error:
             raise SpecError(f"{error} Or take the family that reads all of it: --model.kind matrix.") from error
-        return without_scales(architecture.spec) if self.symmetry == "permutations" else architecture.spec
-
-    def _options(self) -> dict[str, Any]:
-        options = self.model_dump(include={"width", "rounds", "direction", "sign", "positive"})
-        return options | {"symmetry_broken": self.symmetry == "broken"}
-
-    def _done(self, model: M) -> M:
         if self.recompute:
-            checkpointed(model)
-        return model
+            checkpointed(made)
+        return made

@@ -1,15 +1,17 @@
 """The two metanetworks: an invariant functional and an equivariant operator."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Literal, final
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ..._errors import SpecError
 from ..._types import Params
-from ...gauge import NeuronGauge, change_from_normal_form, has_positive_scales, normal_form
 from ...spec import SymmetrySpec, layout, without_scales
-from .._checks import check_choice, check_dtype, check_sizes
+from ...view import PlainView
+from .._checks import check_choice, check_counts, check_dtype, check_sizes
+from .._divided import Back, divided
 from .._economy import Recomputable
 from .._interfaces import AbstractFunctional, AbstractOperator
 from .._invariant import SignInvariant
@@ -23,10 +25,10 @@ PositiveMethod = Literal["normal_form", "blocks"]
 
 @final
 class Backbone(Recomputable):
-    """Final states of ``b`` stacked networks, the parameters read, and the neuron gauge divided out before.
+    """Final states of ``b`` stacked networks, and the way back for changes of what was read.
 
-    The last round computes what the read-out reads: the states of the spaces ``nodes`` (of all, if there are none),
-    and of the edges if ``edges``.
+    The last round computes what the read-out reads: of operators (``edges``) the states of weights and of spaces with
+    biases, of functionals those of all spaces.
     """
 
     def __init__(
@@ -39,11 +41,12 @@ class Backbone(Recomputable):
         positive: PositiveMethod,
         symmetry_broken: bool,
         *,
-        nodes: Collection[str],
         edges: bool,
     ) -> None:
         super().__init__()
-        check_sizes(spec, width=width, rounds=rounds)
+        self.plain = _plain(spec)
+        inner = spec if self.plain is None else self.plain.plain
+        check_sizes(inner, width=width, rounds=rounds)
         check_choice("direction", direction, ("forward", "bidirectional"))
         check_choice("sign", sign, ("absolute", "symmetrized"))
         check_choice("positive", positive, ("normal_form", "blocks"))
@@ -51,21 +54,24 @@ class Backbone(Recomputable):
         # Networks are read in normal form, by ScaleGMN blocks too. These are equivariant, so in exact arithmetic
         # nothing changes; in float32 a nearly dead neuron (1e-40) would overflow them. The broken control has the
         # same parts, and skips the division.
-        self.divides = has_positive_scales(spec) and not symmetry_broken
-        self.inner = without_scales(spec, keep_signs=True) if positive == "normal_form" else spec
+        self.divides = not symmetry_broken
+        self.inner = without_scales(inner, keep_signs=True) if positive == "normal_form" else inner
         sign = "none" if symmetry_broken else sign
         self.embed = Embed(self.inner, width)
-        every = [space.name for space in spec.spaces]
-        inner = (Round(self.inner, width, direction, sign, every, True) for _ in range(rounds - 1))
-        self.rounds = nn.ModuleList([*inner, Round(self.inner, width, direction, sign, nodes or every, edges)])
+        every = [space.name for space in self.inner.spaces]
+        some = [name for name in every if layout(self.inner).biases_of(name)] if edges else every
+        first = (Round(self.inner, width, direction, sign, every, True) for _ in range(rounds - 1))
+        self.rounds = nn.ModuleList([*first, Round(self.inner, width, direction, sign, some or every, edges)])
 
-    def forward(self, params: Mapping[str, Tensor]) -> tuple[State, Mapping[str, Tensor], NeuronGauge | None]:
+    def forward(self, params: Mapping[str, Tensor]) -> tuple[State, Back]:
         self.spec.check(params)
         check_dtype(params, self.embed.context.weight)
-        gauge = None
+        back: Back = dict
         if self.divides:
-            params, gauge = normal_form(params, self.spec)
-        return self.run([(one,) for one in self.rounds], self.embed(params)), params, gauge
+            params, back = divided(params, self.spec)
+        if self.plain is not None:
+            params = self.plain(params)
+        return self.run([(one,) for one in self.rounds], self.embed(params)), back
 
 
 @final
@@ -107,14 +113,13 @@ class InvariantFunctional(AbstractFunctional):
         super().__init__()
         self.spec = spec
         options = (width, rounds, direction, sign, positive, symmetry_broken)
-        self.backbone = Backbone(spec, *options, nodes=[space.name for space in spec.spaces], edges=False)
+        self.backbone = Backbone(spec, *options, edges=False)
         read = "none" if symmetry_broken else sign
-        check_sizes(spec, out=out)
+        check_counts(out=out)
         self.readout = InvariantReadout(self.backbone.inner, width, out, read)
 
     def forward(self, params: Mapping[str, Tensor]) -> Float[Tensor, "b o"]:
-        state, _, _ = self.backbone(params)
-        return self.readout(state)
+        return self.readout(self.backbone(params)[0])
 
 
 @final
@@ -153,13 +158,23 @@ class EquivariantOperator(AbstractOperator):
         super().__init__()
         self.spec = spec
         options = (width, rounds, direction, sign, positive, symmetry_broken)
-        biased = [space.name for space in spec.spaces if layout(spec).biases_of(space.name)]
-        self.backbone = Backbone(spec, *options, nodes=biased, edges=True)
+        self.backbone = Backbone(spec, *options, edges=True)
         self.readout = EquivariantReadout(self.backbone.inner, width)
 
     def delta(self, params: Mapping[str, Tensor]) -> Params:
         """The changes alone, stacked as the parameters are."""
-        state, read, gauge = self.backbone(params)
-        rest = {name: params[name] for name in layout(self.spec).rest}
+        state, back = self.backbone(params)
+        plain = self.backbone.plain
+        rest = {} if plain is not None else {name: params[name] for name in layout(self.spec).rest}
         change = self.readout(state, rest)
-        return change if gauge is None else change_from_normal_form(change, read, gauge, self.spec)
+        change = back(change if plain is None else plain.write(change))
+        return {name: value.to(params[name].dtype) for name, value in change.items()}
+
+
+def _plain(spec: SymmetrySpec) -> PlainView | None:
+    """How networks are read whose parameters are not all weights and biases."""
+    try:
+        layout(spec)
+    except SpecError:
+        return PlainView(spec)
+    return None

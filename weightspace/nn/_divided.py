@@ -9,11 +9,11 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from ..._errors import SpecError
-from ..._types import Params
-from ...gauge import Element, act, change_from_normal_form, has_positive_scales, identity, inverse, normal_form
-from ...gauge.canonical import balance, lengths
-from ...spec import Axis, Joined, SymmetrySpec, layout
+from .._errors import SpecError
+from .._types import Params
+from ..gauge import Element, act, change_from_normal_form, has_positive_scales, identity, inverse, normal_form
+from ..gauge.canonical import balance, lengths
+from ..spec import SymmetrySpec, layout, linear_part, relabeled
 
 SCALED = ("positive", "nonzero")
 Back = Callable[[Params], Params]
@@ -73,14 +73,9 @@ def relevance(normal: Mapping[str, Tensor], spec: SymmetrySpec) -> Element:
     return Element(unit.perm, unit.scale | found)
 
 
-def linear_part(spec: SymmetrySpec) -> SymmetrySpec:
-    """The same scales without offsets: how differences of parameters move."""
-    return _each(spec, lambda part: replace(part, offset=0.0))
-
-
 def _sizes(spec: SymmetrySpec) -> SymmetrySpec:
     """Scales that act by the sizes of their powers, fan-in and fan-out alike."""
-    return _each(
+    return relabeled(
         spec,
         lambda part: replace(
             part,
@@ -89,10 +84,3 @@ def _sizes(spec: SymmetrySpec) -> SymmetrySpec:
             scales=tuple(replace(scale, power=abs(scale.power)) for scale in part.scales),
         ),
     )
-
-
-def _each(spec: SymmetrySpec, change: Callable[[Axis], Axis]) -> SymmetrySpec:
-    def axis(label: Axis | Joined) -> Axis | Joined:
-        return Joined(tuple(map(change, label.parts))) if isinstance(label, Joined) else change(label)
-
-    return replace(spec, params=tuple((name, tuple(map(axis, axes))) for name, axes in spec.params))
