@@ -9,11 +9,13 @@ from torch import Tensor, nn
 
 import weightspace as ws
 from weightspace.gauge import act, dimension, same_function, sample
+from weightspace.nn import MatrixFamily, ScaleFamily
 from weightspace.spec import Axis, Joined, SymmetrySpec, derive, parse, to_text
+from weightspace.view import MatrixView
 
 from . import ARCHITECTURES, REFUSED
 from .oracle import random_state
-from .reading import assert_read
+from .reading import assert_read, networks
 
 SMALLER = {
     "attention_cosine": 13,  # lengths of queries and keys do not matter, one scale per head each
@@ -30,6 +32,8 @@ SMALLER = {
     "weight_norm_mlp": 13,  # directions have no length
 }
 """Where fewer scales are found than act, and how many."""
+BOUND = ("batchnorm_cnn", "bilinear_product", "lstm_tagger", "layernorm_mlp", "resnet20_option_a", "shufflenet")
+"""With neurons that are not permuted freely: normalization, products, cells, residual sums."""
 UNREAD = {"instancenorm_running"}
 
 
@@ -60,7 +64,16 @@ def test_twenty_elements_keep_the_function_and_the_scales_are_all_that_act(name:
 
 @pytest.mark.parametrize("name", sorted(set(ARCHITECTURES) - UNREAD))
 def test_the_matrix_family_keeps_the_laws_and_reads_every_tensor(name: str) -> None:
-    assert_read(name, moved(name)[2])  # here, where specs are derived once for all tests
+    spec = moved(name)[2]  # here, where specs are derived once for all tests
+    view, params = MatrixView(spec), {key: value[:2] for key, value in networks(name)[0].items()}
+    written = view.write(view(params))
+    assert all(torch.equal(written[key], params[key]) for key in params)
+    assert_read(MatrixFamily(width=8, rounds=2), name, spec, 1e-4)
+
+
+@pytest.mark.parametrize("name", BOUND)
+def test_the_scale_family_keeps_the_laws_and_reads_every_tensor(name: str) -> None:
+    assert_read(ScaleFamily(width=8, rounds=2), name, moved(name)[2], 1e-6)
 
 
 def damaged(spec: SymmetrySpec) -> SymmetrySpec | None:

@@ -1,25 +1,19 @@
-"""The scale family on networks whose neurons are bound to each other: normalization, products, cells, residual sums."""
+"""The scale family on networks whose neurons are bound to each other; more of them in test_derive_architectures."""
 
 import pytest
 import torch
 from architectures import ARCHITECTURES
-from architectures.reading import networks, pulled_back
 from torch import nn
 
 from weightspace import SpecError, derive
-from weightspace.gauge import act, sample
 from weightspace.nn import (
     AbstractFamily,
     Architecture,
-    EquivariantOperator,
-    InvariantFunctional,
     MatrixFamily,
     ScaleFamily,
 )
 from weightspace.testing import assert_equivariant, assert_invariant, equivariance_error, random_params
 from weightspace.view import PlainView
-
-BOUND = ["batchnorm_cnn", "bilinear_product", "lstm_tagger", "layernorm_mlp", "resnet20_option_a", "shufflenet"]
 
 
 @pytest.fixture(scope="module")
@@ -46,27 +40,6 @@ def test_the_broken_twin_breaks_there(first_network):
     twin = ScaleFamily(width=8).twins()["broken"].operator(Architecture(first_network)).double()
     params = random_params(first_network, 4, dtype=torch.float64)
     assert equivariance_error(twin, first_network, params)[0] > 1e-2
-
-
-@pytest.mark.parametrize("name", BOUND)
-def test_bound_neurons_keep_the_laws_and_every_number_of_theirs_is_seen(name):
-    entry = ARCHITECTURES[name]
-    spec = derive(entry.factory(), entry.example())
-    params, names = networks(name)
-    some, element = {key: value[:4] for key, value in params.items()}, sample(spec, 0, num=4)
-    torch.manual_seed(0)
-    functional = InvariantFunctional(spec, 8, 16, rounds=2).double()
-    there = act(element, some, spec)
-    with torch.no_grad():
-        out = functional({key: torch.cat([params[key], there[key]]) for key in params})
-    spread = (out[:4] - out[:4].roll(1, 0)).abs().max()
-    assert spread > 1e-2 * out.abs().max()
-    assert (out[-4:] - out[:4]).abs().max() <= 1e-10 * spread
-    moves = (out[4:-4] - out[0]).abs().amax(1).view(len(names), -1).amax(1) / spread
-    assert moves.min() > 1e-6, names[int(moves.argmin())]  # what is not read moves nothing
-    error, smallest = pulled_back(EquivariantOperator(spec, 8, rounds=2).double(), spec, some, element)
-    assert error <= 1e-10
-    assert smallest > 1e-4
 
 
 def test_a_batch_norm_is_a_diagonal_matrix_from_where_signs_act_to_where_none_does(first_network):
