@@ -1,5 +1,6 @@
 """Shared test settings: reproducible draws without a time limit per example (the first call is cold); tiny zoos."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -14,6 +15,13 @@ settings.load_profile("weightspace")
 # A suite of small tests is many times faster on one thread; data paths come from options only.
 torch.set_num_threads(1)
 os.environ.pop("WEIGHTSPACE_DATA", None)
+
+
+def pytest_collection_finish() -> None:
+    """Four thousand tests and all modules live to the end: the garbage collector need not look at them again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 @pytest.fixture(scope="module", autouse=True)

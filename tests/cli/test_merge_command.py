@@ -376,7 +376,7 @@ def test_a_streamed_merge_takes_no_more_memory_than_two_shards_and_a_tensor(how:
     """One tensor a shard in half precision: sums in float32 of whole tensors alone would take two thirds of it."""
     per_shard, some = 1, torch.randn(2304, 2304).to(getattr(torch, dtype))
     tensor = some.numel() * some.itemsize
-    for name in "cde":
+    for name in "cde" if how == "streamed" else "c":
         write_shards(folder / name, {f"w{k}": some.clone() for k in range(4)}, per_shard=per_shard)
     for name in "ab":
         write_shards(folder / name, load_file(f"{name}.safetensors"))

@@ -107,7 +107,7 @@ def test_output_biases_are_changed_unit_by_unit():
         for name, head in operator.readout.node_heads.items():
             assert name == "@out"
             head.weight.fill_(1.0)
-        state, _, _ = operator.backbone(params)
+        state, _ = operator.backbone(params)
         want = operator.readout.norm(state.nodes["out"], state.gauge["out"]).sum(-1)
         step = operator.readout.node_steps[0] * state.unit["out"]
     close(operator.delta(params)["bias"], want * step.unsqueeze(-1))

@@ -61,7 +61,7 @@ class Grouped(nn.Module):
 
 @pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
 @pytest.mark.parametrize("name", NORMS)
-@settings(max_examples=3)
+@settings(max_examples=2)
 @given(groups=st.sampled_from([2, 4, 8]), residual=st.booleans(), transposed=st.booleans())
 def test_norms_over_the_axes_of_a_grouped_kernel_keep_the_function(
     name: str, groups: int, residual: bool, transposed: bool
