@@ -27,7 +27,7 @@ from typing import Any
 
 import torch
 from _timing import environment, write_json
-from torch import nn
+from torch import Tensor, nn
 
 from weightspace.files.atomic import write_text
 from weightspace.nn import AbstractFamily, MatrixFamily, PublishedFamily, ScaleFamily
@@ -84,7 +84,7 @@ def main() -> None:
             family, seconds = FAMILIES[args.task][name], args.seconds or SECONDS[args.task]
             torch.manual_seed(seed)
             model = task.model(family, dataset.architecture)
-            curve = learn(model, problem, score, size, seed, seconds, RATE[name])
+            curve, _ = learn(model, problem, score, size, seed, seconds, RATE[name])
             row = {"task": args.task, "family": family.model_dump(mode="json"), "seed": seed, "score": score}
             counts = {split: len(networks) for split, networks in dataset.splits.items()}
             numbers = {"parameters": sum(p.numel() for p in model.parameters()), "networks": counts}
@@ -95,8 +95,8 @@ def main() -> None:
 
 def learn(
     model: nn.Module, problem: AbstractProblem, score: str, size: int, seed: int, seconds: float, rate: float
-) -> list[dict[str, float]]:
-    """Seconds, steps, and the test score of the best weights so far, look by look."""
+) -> tuple[list[dict[str, float]], dict[str, Tensor]]:
+    """Seconds, steps, and the test score of the best weights so far, look by look; and these weights."""
     settings = TrainConfig(batch_size=size, seed=seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=1e-3)
     splits = problem.dataset.splits
@@ -105,6 +105,7 @@ def learn(
     }
     curve: list[dict[str, float]] = []
     best, spent, step = math.inf, 0.0, 0
+    weights: dict[str, Tensor] = {}
     for look in range(LOOKS + 1):
         began = time.process_time()
         while spent + time.process_time() - began < seconds * look / LOOKS:
@@ -124,8 +125,9 @@ def learn(
             found = problem.validate(model, held_out["val"], size)
             if found["loss"] < best:
                 best, test = found["loss"], problem.validate(model, held_out["test"], size)
+                weights = {name: value.clone() for name, value in model.state_dict().items()}
         curve.append({"seconds": round(spent, 2), "steps": step, "val_loss": best, score: test[score], **test})
-    return curve
+    return curve, weights
 
 
 def summarize(out: Path) -> None:

@@ -24,6 +24,9 @@ RUNS: dict[str, Callable[[], Run]] = {
     "classify_inr_mnist": readers.classify_inr_mnist,
     "edit_inr_digits": readers.edit_inr_digits,
     "edit_inr_mnist": readers.edit_inr_mnist,
+    "predict_accuracy_digits": readers.predict_accuracy_digits,
+    "predict_accuracy_cnn_relu": readers.predict_accuracy_cnn_relu,
+    "predict_accuracy_cnn_tanh": readers.predict_accuracy_cnn_tanh,
 }
 """Recipes of ``weightspace train``."""
 
