@@ -238,7 +238,61 @@ def summarize(out: Path) -> None:
             cells.append(f"{max(run['invariance'] for run in found):.0e}")
             lines.append("| " + " | ".join(cells) + " |")
         lines.append("")
+    if any(run["task"] == "predict" for run in runs):
+        lines += against_statistics(out, [run for run in runs if run["task"] == "predict"])
     write_text(out / "reading.md", "\n".join(lines))
+
+
+def against_statistics(out: Path, runs: list[dict[str, Any]]) -> list[str]:
+    """Lines of a table: tau-b less that of `statistics` on the same networks, over all and by learning rate."""
+    num = max(run["networks"]["train"] for run in runs if run["fold"] == 0)
+    names = dict.fromkeys(run["row"] for run in runs)
+    if "statistics" not in names:
+        return []
+    base, lines = predictions(out, runs, "statistics", num), []
+    for name in names:
+        found = predictions(out, runs, name, num)
+        if name == "statistics" or found.keys() != base.keys():
+            continue
+        joined = {k: np.concatenate([fold[k] for fold in found.values()]) for k in next(iter(found.values()))}
+        other = np.concatenate([fold["predicted"] for fold in base.values()])
+        groups = {"all": np.ones(len(other), bool)}
+        groups |= {f"learning rate {one}": joined["learning_rate"] == one for one in np.unique(joined["learning_rate"])}
+        for title, some in groups.items():
+            low, middle, high = difference(
+                joined["predicted"][some], other[some], joined["goal"][some], joined["run"][some]
+            )
+            lines.append(f"| {name} | {title} | {some.sum():,} | {middle:+.4f} | {low:+.4f} | {high:+.4f} |")
+    head = [
+        "| row | networks | number | tau-b less that of statistics | 2.5 % | 97.5 % |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    return [*head, *lines, ""] if lines else []
+
+
+def predictions(
+    out: Path, runs: list[dict[str, Any]], name: str, num: int
+) -> dict[tuple[int, int], dict[str, np.ndarray]]:
+    """By seed and fold, the columns of the parquet files of a row that was trained on all networks."""
+    found = {}
+    for run in runs:
+        if run["row"] == name and (run["folds"] or run["networks"]["train"] == num):
+            stem = f"predict-{name}-{run['networks']['train']}-{run['seed']}-{run['fold']}".replace(" ", "_")
+            table = pq.read_table(out / f"{stem}.parquet")
+            found[run["seed"], run["fold"]] = {k: np.asarray(table[k].to_pylist()) for k in table.column_names}
+    return found
+
+
+def difference(one: np.ndarray, other: np.ndarray, true: np.ndarray, run: np.ndarray) -> tuple[float, float, float]:
+    """Difference of tau-b with its 95 % interval, from 300 paired resamples of training runs."""
+    rng, names = np.random.default_rng(0), np.unique(run)
+    places = [np.flatnonzero(run == name) for name in names]
+    draws = []
+    for _ in range(300):
+        some = np.concatenate([places[k] for k in rng.integers(0, len(names), len(names))])
+        draws.append(tau(one[some], true[some]) - tau(other[some], true[some]))
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return float(low), tau(one, true) - tau(other, true), float(high)
 
 
 if __name__ == "__main__":

@@ -176,7 +176,8 @@ def test_files_of_operators_say_nothing_of_the_options(name, tmp_path):
     loaded = models.load(path)
     again = tmp_path / "again.safetensors"
     dataset = Dataset(loaded.target, loaded.spec, loaded.about["images"], {})
-    models.save(again, loaded.module.state_dict(), loaded.family, loaded.task, dataset, loaded.about["recipe"])
+    known = {k: v for k, v in loaded.about.items() if k not in {*loaded.task.about(dataset), "recipe"}}
+    models.save(again, loaded.module.state_dict(), loaded.family, loaded.task, dataset, loaded.about["recipe"], known)
     (got, about), (want, before) = atomic.load_tensors(again), atomic.load_tensors(path)
     assert about == before
     assert got.keys() == want.keys()
