@@ -18,8 +18,6 @@ import sys
 sys.path.append(sys.path.pop(0))  # this folder last: operator.py in it is not the one that Python means
 
 import argparse
-import json
-import statistics
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -31,11 +29,11 @@ import pyarrow.parquet as pq
 import torch
 from _timing import environment, write_json
 from learning import learn
+from reading_table import check_same, summarize
 from safetensors.torch import save_file
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from weightspace.files.atomic import write_text
 from weightspace.gauge import act, sample
 from weightspace.nn import (
     AbstractFamily,
@@ -90,10 +88,12 @@ def main() -> None:
     torch.set_num_threads(1)
     zoo = Zoo.open(args.zoo)
     task, score = TASKS[args.task]
+    check_same(args.out, args.task, args.seconds, index_fingerprint(args.zoo))
     whole = load_dataset(zoo, task.keeps, "")
     rows = {**ROWS, **published(args.task, whole)}
     args.out.mkdir(parents=True, exist_ok=True)
-    about = {"task": args.task, "zoo": zoo.config.model_dump(mode="json"), "digest": index_fingerprint(args.zoo)}
+    about = {"task": args.task, "asked_seconds": args.seconds}
+    about |= {"zoo": zoo.config.model_dump(mode="json"), "digest": index_fingerprint(args.zoo)}
     for seed in args.seeds:
         for fold in range(max(1, args.folds)):
             data = folded(whole, fold, args.folds) if args.folds else whole
@@ -132,8 +132,10 @@ def folded(dataset: Dataset, fold: int, folds: int) -> Dataset:
 
 
 def fewer(dataset: Dataset, num: int) -> Dataset:
-    """The first ``num`` networks to train on."""
-    return replace(dataset, splits={**dataset.splits, "train": dataset.splits["train"].choose(torch.arange(num))})
+    """Some ``num`` of the networks to train on; of a zoo with checkpoints these come from nearly all of its runs."""
+    train = dataset.splits["train"]
+    some = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[:num]
+    return replace(dataset, splits={**dataset.splits, "train": train.choose(some)})
 
 
 def run(
@@ -167,8 +169,8 @@ def run(
             known = task.calibrated(model(held_out), problem.goals["val"])
         covered = task.covered(answers, goals, known)["inside"].double().mean().item()
         numbers |= {"tau": tau(predicted, true), "r2": r_squared(predicted, true), "coverage": covered, **known}
-        strata = task.strata(test.rows)
-        columns |= {"predicted": predicted} | {name: np.array(groups) for name, groups in strata.items()}
+        columns |= {"predicted": predicted}
+        columns |= {name: test.rows[name] for name in ("learning_rate", "optimizer", "epoch") if name in test.rows}
     else:
         columns |= {"predicted": answers.argmax(1).numpy(), "right": said["accuracy"].bool().numpy()}
     pq.write_table(pa.table(columns), place.with_name(place.name + ".parquet"))
@@ -180,7 +182,7 @@ def run(
         "family": family.model_dump(mode="json"),
         "access": access,
         "parameters": sum(p.numel() for p in model.parameters()),
-        "mflop_per_network": flops(model, select(test.params, slice(0, 8))) / 8e6,
+        "mflop_per_network": flops(model, select(test.params, slice(0, 1))) / 1e6,
         "networks_per_second": len(test) / took,
         "networks": counts,
         "seconds": curve[-1]["seconds"],
@@ -209,90 +211,6 @@ def invariance(model: nn.Module, dataset: Dataset) -> float:
         here = model(params)
         there = model(act(sample(dataset.spec, 0, num=num), params, dataset.spec))
     return float((here - there).abs().max() / (here - here.roll(1, 0)).abs().max())
-
-
-def summarize(out: Path) -> None:
-    """The table of all rows that are there, means over seeds and folds."""
-    runs = [json.loads(path.read_text()) for path in sorted(out.glob("*-*-*-*-*.json"))]
-    if len({run["digest"] for run in runs}) > 1:
-        raise SystemExit(f"error: rows in {out} come from different zoos (digests differ). Take another folder.")
-    keys = {"classify": ["accuracy"], "predict": ["tau", "r2", "absolute", "coverage"]}
-    groups: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
-    for one in runs:
-        groups.setdefault((one["task"], one["row"], one["networks"]["train"]), []).append(one)
-    lines = []
-    for task in dict.fromkeys(key[0] for key in groups):
-        titles = ["row", "reads", *keys[task], "lowest", "highest", "runs", "trained on", "unseen", "steps"]
-        titles += ["CPU seconds", "parameters", "MFLOP a network", "networks a second", "gauge error"]
-        lines += ["| " + " | ".join(titles) + " |", "|---|---|" + "---:|" * (len(titles) - 2)]
-        some = [(key, found) for key, found in groups.items() if key[0] == task]
-        some.sort(key=lambda item: (-item[0][2], -statistics.mean(run["scores"][keys[task][0]] for run in item[1])))
-        for (_, name, num), found in some:
-            first = found[0]
-            values = [run["scores"][keys[task][0]] for run in found]
-            means = [statistics.mean(run["scores"][key] for run in found) for key in keys[task]]
-            cells = [name, first["access"], *(f"{x:.3f}" for x in (*means, min(values), max(values)))]
-            cells += [str(len(found)), f"{num:,}", f"{first['networks']['test']:,}", f"{first['steps']:,}"]
-            cells += [f"{statistics.mean(run['seconds'] for run in found):.0f}", f"{first['parameters']:,}"]
-            cells += [f"{first['mflop_per_network']:.2f}", f"{first['networks_per_second']:.0f}"]
-            cells.append(f"{max(run['invariance'] for run in found):.0e}")
-            lines.append("| " + " | ".join(cells) + " |")
-        lines.append("")
-    if any(run["task"] == "predict" for run in runs):
-        lines += against_statistics(out, [run for run in runs if run["task"] == "predict"])
-    write_text(out / "reading.md", "\n".join(lines))
-
-
-def against_statistics(out: Path, runs: list[dict[str, Any]]) -> list[str]:
-    """Lines of a table: tau-b less that of `statistics` on the same networks, over all and by learning rate."""
-    num = max(run["networks"]["train"] for run in runs if run["fold"] == 0)
-    names = dict.fromkeys(run["row"] for run in runs)
-    if "statistics" not in names:
-        return []
-    base, lines = predictions(out, runs, "statistics", num), []
-    for name in names:
-        found = predictions(out, runs, name, num)
-        if name == "statistics" or found.keys() != base.keys():
-            continue
-        joined = {k: np.concatenate([fold[k] for fold in found.values()]) for k in next(iter(found.values()))}
-        other = np.concatenate([fold["predicted"] for fold in base.values()])
-        groups = {"all": np.ones(len(other), bool)}
-        groups |= {f"learning rate {one}": joined["learning_rate"] == one for one in np.unique(joined["learning_rate"])}
-        for title, some in groups.items():
-            low, middle, high = difference(
-                joined["predicted"][some], other[some], joined["goal"][some], joined["run"][some]
-            )
-            lines.append(f"| {name} | {title} | {some.sum():,} | {middle:+.4f} | {low:+.4f} | {high:+.4f} |")
-    head = [
-        "| row | networks | number | tau-b less that of statistics | 2.5 % | 97.5 % |",
-        "|---|---|---:|---:|---:|---:|",
-    ]
-    return [*head, *lines, ""] if lines else []
-
-
-def predictions(
-    out: Path, runs: list[dict[str, Any]], name: str, num: int
-) -> dict[tuple[int, int], dict[str, np.ndarray]]:
-    """By seed and fold, the columns of the parquet files of a row that was trained on all networks."""
-    found = {}
-    for run in runs:
-        if run["row"] == name and (run["folds"] or run["networks"]["train"] == num):
-            stem = f"predict-{name}-{run['networks']['train']}-{run['seed']}-{run['fold']}".replace(" ", "_")
-            table = pq.read_table(out / f"{stem}.parquet")
-            found[run["seed"], run["fold"]] = {k: np.asarray(table[k].to_pylist()) for k in table.column_names}
-    return found
-
-
-def difference(one: np.ndarray, other: np.ndarray, true: np.ndarray, run: np.ndarray) -> tuple[float, float, float]:
-    """Difference of tau-b with its 95 % interval, from 300 paired resamples of training runs."""
-    rng, names = np.random.default_rng(0), np.unique(run)
-    places = [np.flatnonzero(run == name) for name in names]
-    draws = []
-    for _ in range(300):
-        some = np.concatenate([places[k] for k in rng.integers(0, len(names), len(names))])
-        draws.append(tau(one[some], true[some]) - tau(other[some], true[some]))
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return float(low), tau(one, true) - tau(other, true), float(high)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 import weightspace as ws
 from weightspace.gauge import act, dimension, same_function, sample
-from weightspace.nn import MatrixFamily, ScaleFamily
+from weightspace.nn import Architecture, MatrixFamily, ScaleFamily
 from weightspace.spec import Axis, Joined, SymmetrySpec, derive, parse, to_text
 from weightspace.view import MatrixView
 
@@ -34,6 +34,47 @@ SMALLER = {
 """Where fewer scales are found than act, and how many."""
 BOUND = ("batchnorm_cnn", "bilinear_product", "lstm_tagger", "layernorm_mlp", "resnet20_option_a", "shufflenet")
 """With neurons that are not permuted freely: normalization, products, cells, residual sums."""
+GROUPED = set(
+    [
+        "maxout",
+        "mixed_and_flattened",
+        "unfold_and_fold",
+        "split_attention",
+        "resnext",
+        "groupnorm_cnn",
+        "grouped_weight_norm",
+        "autoencoder_transposed",
+        "pixel_shuffle_hidden",
+        "stacked_experts",
+        "relative_positions",
+        "attention_separate",
+        "attention_chunk",
+        "attention_reshape",
+        "attention_by_head",
+        "attention_einsum",
+        "attention_no_norm",
+        "attention_qk_norm",
+        "attention_cosine",
+        "attention_temperature",
+        "attention_relative_bias",
+        "attention_multi_query",
+        "attention_grouped_expand",
+        "attention_grouped_matmul",
+        "multihead_prenorm",
+        "vit",
+        "swin",
+        "gpt_tied",
+        "llama",
+        "t5_encoder_decoder",
+        "transformer_encoder_post",
+        "transformer_encoder_pre",
+        "transformer_decoder_layer",
+        "mlp_mixer",
+        "gmlp",
+        "set_transformer",
+    ]
+)
+"""With heads, groups or blocks of neurons, which the scale family refuses."""
 UNREAD = {"instancenorm_running"}
 
 
@@ -73,7 +114,18 @@ def test_the_matrix_family_keeps_the_laws_and_reads_every_tensor(name: str) -> N
 
 @pytest.mark.parametrize("name", BOUND)
 def test_the_scale_family_keeps_the_laws_and_reads_every_tensor(name: str) -> None:
+    # Numbers are told in units of all that their neuron owns, so some weigh little; what is not read moves nothing.
     assert_read(ScaleFamily(width=8, rounds=2), name, moved(name)[2], 1e-6)
+
+
+@pytest.mark.parametrize("name", sorted(set(ARCHITECTURES) - UNREAD))
+def test_the_scale_family_refuses_groups_by_name_and_nothing_else(name: str) -> None:
+    family, architecture = ScaleFamily(width=2, rounds=1), Architecture(moved(name)[2])
+    if name in GROUPED:
+        with pytest.raises(ws.SpecError, match=r"parameter '.+'.*--model\.kind matrix"):
+            family.functional(architecture, 1)
+    else:
+        family.functional(architecture, 1)
 
 
 def damaged(spec: SymmetrySpec) -> SymmetrySpec | None:

@@ -377,7 +377,9 @@ def test_a_streamed_merge_takes_no_more_memory_than_two_shards_and_a_tensor(how:
     per_shard, some = 1, torch.randn(2304, 2304).to(getattr(torch, dtype))
     tensor = some.numel() * some.itemsize
     for name in "cde" if how == "streamed" else "c":
-        write_shards(folder / name, {f"w{k}": some.clone() for k in range(4)}, per_shard=per_shard)
+        write_shards(
+            folder / name, {f"w{k}": some.clone() for k in range(4 if how == "streamed" else 6)}, per_shard=per_shard
+        )
     for name in "ab":
         write_shards(folder / name, load_file(f"{name}.safetensors"))
     env = os.environ | {"PYTHONPATH": str(Path(ws.__file__).parents[1])}

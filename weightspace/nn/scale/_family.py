@@ -7,10 +7,11 @@ from pydantic import Field
 
 from ..._errors import SpecError
 from ...spec import without_scales
+from ...view import MatrixView
 from .._economy import checkpointed
 from .._interfaces import AbstractFamily, Architecture
 from .._symmetry import Symmetry
-from ._models import EquivariantOperator, InvariantFunctional
+from ._models import EquivariantOperator, InvariantFunctional, plain_view
 
 M = TypeVar("M", InvariantFunctional, EquivariantOperator)
 
@@ -52,9 +53,11 @@ class ScaleFamily(AbstractFamily):
         spec = without_scales(architecture.spec) if self.symmetry == "permutations" else architecture.spec
         options = self.model_dump(include={"width", "rounds", "direction", "sign", "positive"}) | sizes
         try:
-            made = model(spec, symmetry_broken=self.symmetry == "broken", **options)
+            plain_view(spec)
         except SpecError as error:
+            MatrixView(spec)  # what no family reads ends here, by its own name
             raise SpecError(f"{error} Or take the family that reads all of it: --model.kind matrix.") from error
+        made = model(spec, symmetry_broken=self.symmetry == "broken", **options)
         if self.recompute:
             checkpointed(made)
         return made

@@ -6,12 +6,12 @@ from typing import Literal, final
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..._errors import SpecError
+from ..._errors import ConfigError, SpecError
 from ..._types import Params
 from ...spec import SymmetrySpec, layout, without_scales
 from ...view import PlainView
-from .._checks import check_choice, check_counts, check_dtype, check_sizes
-from .._divided import Back, divided
+from .._checks import check_choice, check_counts, check_sizes, check_stack
+from .._divided import Back, divided, has_normal_form
 from .._economy import Recomputable
 from .._interfaces import AbstractFunctional, AbstractOperator
 from .._invariant import SignInvariant
@@ -44,7 +44,12 @@ class Backbone(Recomputable):
         edges: bool,
     ) -> None:
         super().__init__()
-        self.plain = _plain(spec)
+        self.plain = plain_view(spec)
+        if positive == "blocks" and (self.plain is not None or not has_normal_form(spec)):
+            raise ConfigError(
+                f"positive='blocks' measures every neuron by its fan-in, which the architecture {spec} does not allow: "
+                "neurons are bound to each other, or have no fan-in. Take positive='normal_form'."
+            )
         inner = spec if self.plain is None else self.plain.plain
         check_sizes(inner, width=width, rounds=rounds)
         check_choice("direction", direction, ("forward", "bidirectional"))
@@ -64,8 +69,7 @@ class Backbone(Recomputable):
         self.rounds = nn.ModuleList([*first, Round(self.inner, width, direction, sign, some or every, edges)])
 
     def forward(self, params: Mapping[str, Tensor]) -> tuple[State, Back]:
-        self.spec.check(params)
-        check_dtype(params, self.embed.context.weight)
+        check_stack(params, self.spec, self.embed.context.weight)
         back: Back = dict
         if self.divides:
             params, back = divided(params, self.spec)
@@ -91,8 +95,8 @@ class InvariantFunctional(AbstractFunctional):
         symmetry_broken: Leave the canonicalization out; the control of arXiv:2510.08300, not invariant.
 
     Raises:
-        ConfigError: for an unknown choice or a size below 1.
-        SpecError: if the architecture has no weights.
+        ConfigError: for an unknown choice, a size below 1, or blocks where they cannot measure neurons.
+        SpecError: if the architecture has no weights, or one that joins heads, groups or more than two spaces, by name.
 
     Source: arXiv:2406.10685, section 5. Ours differs in the neuron gauge of backward edges, normalization,
     outer-product edge updates and inputs in units of their layer.
@@ -138,8 +142,8 @@ class EquivariantOperator(AbstractOperator):
         symmetry_broken: Leave the canonicalization out; the control of arXiv:2510.08300, not equivariant.
 
     Raises:
-        ConfigError: for an unknown choice or a size below 1.
-        SpecError: if the architecture has no weights.
+        ConfigError: for an unknown choice, a size below 1, or blocks where they cannot measure neurons.
+        SpecError: if the architecture has no weights, or one that joins heads, groups or more than two spaces, by name.
 
     Source: arXiv:2510.08300, section 2 and appendix D.1, on the blocks of arXiv:2406.10685.
     """
@@ -171,8 +175,12 @@ class EquivariantOperator(AbstractOperator):
         return {name: value.to(params[name].dtype) for name, value in change.items()}
 
 
-def _plain(spec: SymmetrySpec) -> PlainView | None:
-    """How networks are read whose parameters are not all weights and biases."""
+def plain_view(spec: SymmetrySpec) -> PlainView | None:
+    """How networks are read whose parameters are not all weights and biases of freely permuted neurons.
+
+    Raises:
+        SpecError: for a parameter that cannot be read, by name.
+    """
     try:
         layout(spec)
     except SpecError:
