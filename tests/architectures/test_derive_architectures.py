@@ -32,7 +32,7 @@ SMALLER = {
     "weight_norm_mlp": 13,  # directions have no length
 }
 """Where fewer scales are found than act, and how many."""
-BOUND = ("batchnorm_cnn", "bilinear_product", "lstm_tagger", "layernorm_mlp", "resnet20_option_a", "shufflenet")
+BOUND = ("batchnorm_cnn", "bilinear_product", "lstm_tagger", "layernorm_mlp", "resnet20_option_a")
 """With neurons that are not permuted freely: normalization, products, cells, residual sums."""
 GROUPED = set(
     [

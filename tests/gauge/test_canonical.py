@@ -188,7 +188,7 @@ def with_dead_neurons(params, spec, generator):
     return params
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(spec=specs() | general, form=any_form, seed=seeds)
 def test_dead_neurons_have_one_form_on_the_orbit_and_one_fingerprint(spec, form, seed):
     generator = torch.Generator().manual_seed(seed)

@@ -52,7 +52,7 @@ def test_the_matrix_is_torchs_layer(shape):
     torch.testing.assert_close(x.flatten(1) @ matrix(shape, weight).T, convolve(shape, weight, x).flatten(1))
 
 
-@settings(max_examples=60)
+@settings(max_examples=20)
 @given(shape=shapes())
 def test_the_exact_count_is_the_dimension_of_the_null_space(shape):
     shape = LayerShape(*shape)
@@ -62,7 +62,7 @@ def test_the_exact_count_is_the_dimension_of_the_null_space(shape):
     assert found.effective <= shape.weights + shape.outputs * shape.bias
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(shape=shapes(axes=(1, 2), size=(9, 11)))
 def test_for_large_inputs_the_count_has_a_closed_form(shape):
     shape = LayerShape(*shape)

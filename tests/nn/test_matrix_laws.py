@@ -48,7 +48,7 @@ def test_laws_hold_in_float32(spec, direction):
     assert_equivariant(operator, spec, random_params(spec, 6), tolerance=1e-5)
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(spec=specs(), seed=seeds)
 def test_laws_hold_on_random_specs(spec, seed):
     functional, operator = (build(model, spec, seed=seed, rounds=2) for model in BOTH)

@@ -23,14 +23,14 @@ def tolerance(spec: SymmetrySpec) -> float:
     return 1e-10 if any(space.scale in POSITIVE_SCALES for space in spec.free) else 1e-12
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(spec=specs(), choice=choices, seed=seeds)
 def test_functionals_are_invariant(spec, choice, seed):
     model = build(InvariantFunctional, spec, choice, seed=seed)
     assert_invariant(model, spec, double(spec, 6, seed), seed=seed, tolerance=tolerance(spec))
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(spec=specs(), choice=choices, seed=seeds)
 def test_operators_are_equivariant(spec, choice, seed):
     model = build(EquivariantOperator, spec, choice, seed=seed)

@@ -74,7 +74,7 @@ def test_baseline_operators_are_equivariant_under_permutations(name):
     assert_equivariant(model, model.spec, double(model.spec, 4), tolerance=EXACT)
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(variant=variants(), seed=seeds)
 def test_any_choice_of_parts_keeps_the_law_of_any_chain(variant, seed):
     preset, spec = Preset(**variant[0]), parse(variant[1])

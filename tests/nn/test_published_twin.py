@@ -109,7 +109,7 @@ def test_mixed_batches_of_history_equal_the_twin(name, backward):
     assert not disagreements(model, twin, positive=torch.tensor([True, False, True]))
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(variant=variants(), seed=seeds)
 def test_any_choice_of_parts_on_any_chain_equals_the_twin(variant, seed):
     preset, spec = Preset(**variant[0]), parse(variant[1])

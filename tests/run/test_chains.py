@@ -23,7 +23,7 @@ def sequence(widths: list[int], *, bias: bool = True) -> nn.Sequential:
 
 
 @given(SIZES, st.booleans(), st.sampled_from(["", "net.", "seq."]))
-@settings(max_examples=20)
+@settings(max_examples=12)
 def test_a_chain_computes_what_was_saved(tmp_path_factory, widths, bias, prefix) -> None:
     net, path = sequence(widths, bias=bias), tmp_path_factory.mktemp("chain") / "net.pt"
     torch.save({prefix + name: value for name, value in net.state_dict().items()}, path)
