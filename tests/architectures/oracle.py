@@ -29,7 +29,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-ROWS_PER_PROBE, PROBES = 16, 8  # at most and at least
+ROWS_PER_PROBE, PROBES = 16, 12  # at most and at least
 
 
 @dataclass(frozen=True)
