@@ -9,7 +9,7 @@ import torch
 from hypothesis import settings
 from typed_calls import check_again
 
-settings.register_profile("weightspace", deadline=None, derandomize=True, max_examples=8)
+settings.register_profile("weightspace", deadline=None, derandomize=True, max_examples=6)
 settings.load_profile("weightspace")
 
 # A suite of small tests is many times faster on one thread; data paths come from options only.

@@ -56,7 +56,7 @@ def test_is_constant_on_the_orbit_where_it_is_unique(dtype, spec, form, seed):
     assert (gap(here, moved)[sure] < TOLERANCE[dtype]).all()
 
 
-@settings(max_examples=8)
+@settings(max_examples=6)
 @given(spec=general, form=any_form, seed=seeds)
 def test_is_unique_for_networks_without_zeros(spec, form, seed):
     params = networks_of(spec, 4, seed=seed)
@@ -86,7 +86,7 @@ def test_keeps_the_function(case, form):
     assert same_function(case.module, params, case.example) < 1e-10
 
 
-@settings(max_examples=8)
+@settings(max_examples=6)
 @given(spec=any_spec, form=any_form, seed=seeds)
 def test_a_single_network_has_the_form_it_has_in_a_stack(spec, form, seed):
     params = networks_of(spec, 2, seed=seed)
@@ -97,7 +97,7 @@ def test_a_single_network_has_the_form_it_has_in_a_stack(spec, form, seed):
     assert bool(own.unique) == bool(report.unique.expand(2)[1])
 
 
-@settings(max_examples=8)
+@settings(max_examples=6)
 @given(spec=general, form=any_form, seed=seeds)
 def test_control_other_networks_and_elements_outside_the_gauge_have_other_forms(spec, form, seed):
     params = networks_of(spec, 2, seed=seed)
@@ -226,7 +226,7 @@ def test_dead_neurons_are_reported_and_take_their_scale_from_the_side_that_is_le
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16], ids=str)
 @given(low=st.integers(-45, -5), seed=seeds)
-@settings(max_examples=8)
+@settings(max_examples=6)
 def test_neurons_that_decayed_to_nearly_nothing_keep_finite_scales_and_the_function(form, dtype, low, seed):
     torch.manual_seed(seed)
     net = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3))
