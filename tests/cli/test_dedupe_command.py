@@ -1,6 +1,8 @@
 """``weightspace dedupe``: copies are grouped, near networks are kept apart, and the same command continues."""
 
 import csv
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -117,6 +119,15 @@ def test_a_second_run_reads_only_the_files_that_changed(folder: Path, monkeypatc
     (folder / "groups.csv.cache").write_bytes(b"cut")
     assert main([*COMMAND, "--overwrite"]) == 0
     assert sum(made) == 1 + 8 + 8
+
+
+def test_what_a_killed_run_left_half_written_is_removed(folder: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    for name in (".groups.csv", ".groups.csv.cache"):
+        (folder / f"{name}.{ended.pid}.tmp").write_bytes(b"half")
+    assert main(COMMAND) == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["groups.csv", "groups.csv.cache", "nets", "spec.txt"]
 
 
 def test_an_interrupted_run_continues_to_the_same_table(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,7 @@ def _run(args: argparse.Namespace, _: list[str]) -> None:
 
     if args.out.suffix != ".csv":
         raise ConfigError(f"--out {args.out} is not a .csv file. Type e.g. --out groups.csv")
+    atomic.remove_leftovers(args.out.parent, args.out.name)  # of its cache as well
     left_out = may_leave_out(args.networks)
     members: list[tuple[Member, str]] = []
     alike: dict[Path, Path] = {}
