@@ -10,7 +10,7 @@ thread and the same seconds; the weights with the lowest validation loss count (
 on N networks (the curve), `--folds K` tests on every Kth of the training runs in turn instead of the zoo's own split.
 Per row OUT/TASK-ROW-NETWORKS-SEED-FOLD gets three files: .json (configuration, zoo digest, curve, scores), .parquet
 (what it says of every unseen network) and .safetensors (its weights, if they take 8 MB or less). What is there is not
-run again. OUT/reading.md is made of all that is there (`reading_table.py`). Rows of a task that differ in seconds or zoo
+run again. OUT/reading.md is made of all that is there (`reading_table.py`). Rows that differ in seconds or zoo
 are refused.
 """
 
