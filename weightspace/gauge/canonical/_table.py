@@ -129,6 +129,7 @@ def tables(params: Mapping[str, Tensor], spec: SymmetrySpec, kind: Kind, of: Cal
             start[space.name] = size
             size += space.size
     found, unit = [], units(params)
+    plain = bool((unit == 1).all())
     for name, axes in spec.params:
         placed: list[tuple[tuple[int, ...], Tensor, int]] = []
         for owned in owners(spec, name):
@@ -143,8 +144,9 @@ def tables(params: Mapping[str, Tensor], spec: SymmetrySpec, kind: Kind, of: Cal
             continue
         dims = sorted({dim for at, _, _ in placed for dim in at})
         offset = sum(axis.parts[0].offset for axis in axes)  # at most one axis has one
-        value = params[name].detach().cpu().double() + offset
-        value = of(value / unit.view(-1, *[1] * (value.dim() - 1)))
+        value = params[name].detach().cpu().double()
+        value = value + offset if offset else value
+        value = of(value if plain else value / unit.view(-1, *[1] * (value.dim() - 1)))
         away = [dim + 1 for dim in range(len(axes)) if dim not in dims]
         value = value.sum(away) if away else value
         incidences = []
@@ -157,12 +159,13 @@ def tables(params: Mapping[str, Tensor], spec: SymmetrySpec, kind: Kind, of: Cal
 
 def units(params: Mapping[str, Tensor], beyond: int = HUGE) -> Float[Tensor, " b"]:
     """For each of stacked networks 1, or where powers of the entries would overflow a power of 2 near the largest."""
-    most = torch.stack(
-        [
-            torch.linalg.vector_norm(value.detach().cpu().double().reshape(len(value), -1), torch.inf, dim=1)
-            for value in params.values()
-            if value.numel()
-        ]
-    )
+    most = torch.stack([_largest(value.detach().cpu()) for value in params.values() if value.numel()])
     _, exponent = most.amax(0).frexp()
     return torch.where(exponent.abs() > beyond, exponent, 0).double().exp2()
+
+
+def _largest(value: Tensor) -> Float[Tensor, " b"]:
+    """For each of stacked tensors the largest magnitude of an entry; without a copy, where its type is wide enough."""
+    wide = value if value.dtype in (torch.float32, torch.float64) else value.double()
+    flat = wide.reshape(len(wide), -1)
+    return torch.maximum(flat.amax(1), -flat.amin(1)).double()
