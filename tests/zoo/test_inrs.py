@@ -47,12 +47,12 @@ def test_stacked_sirens_are_the_module(widths, num, side, seed):
 def test_the_written_gradient_is_that_of_autograd(widths, num, seed):
     _, params = stacked(widths, num, seed)
     generator = torch.Generator().manual_seed(seed)
-    x = torch.rand(num, 9, 2, generator=generator, dtype=torch.float64)
-    y = torch.rand(num, 9, widths[-1], generator=generator, dtype=torch.float64)
+    x = torch.rand(9, 2, generator=generator, dtype=torch.float64)
+    y = torch.rand(num, widths[-1], 9, generator=generator, dtype=torch.float64)
     out = {name: torch.full_like(value, float("nan")) for name, value in params.items()}
     square_error_gradient(params, x, y, 7.0, out)
     leaves = {name: value.clone().requires_grad_() for name, value in params.items()}
-    loss = (stacked_siren(leaves, x, 7.0, 0.0) - y).square().mean((1, 2)).sum()
+    loss = (stacked_siren(leaves, x, 7.0, 0.0) - y.mT).square().mean((1, 2)).sum()
     for name, want in zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True):
         torch.testing.assert_close(out[name], want, msg=name)
 

@@ -38,6 +38,8 @@ ZOOS: dict[str, Callable[[], AnyZooConfig]] = {
     "inr_digits": zoos.inr_digits,
     "inr_mnist": zoos.inr_mnist,
     "inr_fashion_mnist": zoos.inr_fashion_mnist,
+    "inr_mnist_fast": zoos.inr_mnist_fast,
+    "inr_fashion_mnist_fast": zoos.inr_fashion_mnist_fast,
     "inr_cifar10": zoos.inr_cifar10,
     "mlp512_mnist_relu": zoos.mlp512_mnist_relu,
     "mlp512_mnist_tanh": zoos.mlp512_mnist_tanh,

@@ -57,6 +57,20 @@ def inr_mnist() -> InrZooConfig:
     return InrZooConfig(images="mnist")
 
 
+def inr_mnist_fast() -> InrZooConfig:
+    """1,000 MNIST digits as SIRENs fitted in a fifth of the steps, about 25 dB.
+
+    At ten times the rate the weights of the second layer and the hidden biases spread more widely (1.6, 1.6 and 3.1
+    times as much as those of `inr_mnist`), those of the first and the last layer less (0.87 and 0.73 times).
+    """
+    return InrZooConfig(images="mnist", steps=640, learning_rate=4e-3)
+
+
+def inr_fashion_mnist_fast() -> InrZooConfig:
+    """The same of Fashion-MNIST."""
+    return inr_mnist_fast().model_copy(update={"images": "fashion_mnist"})
+
+
 def inr_fashion_mnist() -> InrZooConfig:
     """1,000 images of Fashion-MNIST as SIRENs of 1,185 parameters."""
     return InrZooConfig(images="fashion_mnist")
