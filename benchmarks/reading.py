@@ -35,7 +35,6 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from weightspace.gauge import act, sample
 from weightspace.nn import (
     AbstractFamily,
     DeepSetsFamily,
@@ -45,6 +44,7 @@ from weightspace.nn import (
     ScaleFamily,
     StatisticsFamily,
 )
+from weightspace.run.symmetry import symmetry_error
 from weightspace.tasks import AbstractReading, ClassifyInr, Dataset, Networks, PredictAccuracy, load_dataset, select
 from weightspace.tasks.rank import r_squared, tau
 from weightspace.zoo import Zoo, index_fingerprint
@@ -188,7 +188,7 @@ def run(
         "networks": counts,
         "seconds": curve[-1]["seconds"],
         "steps": curve[-1]["steps"],
-        "invariance": invariance(model, dataset),
+        "invariance": symmetry_error(model, dataset.spec, test.params, BATCH)["error"],
         "scores": numbers,
         "curve": curve,
         "environment": environment(),
@@ -202,16 +202,6 @@ def flops(model: nn.Module, params: dict[str, torch.Tensor]) -> float:
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(params)
     return float(counter.get_total_flops())
-
-
-def invariance(model: nn.Module, dataset: Dataset) -> float:
-    """How much the gauge moves answers to 64 real networks, over the spread between them (float32)."""
-    params = select(dataset.splits["test"].params, slice(0, 64))
-    num = len(next(iter(params.values())))
-    with torch.no_grad():
-        here = model(params)
-        there = model(act(sample(dataset.spec, 0, num=num), params, dataset.spec))
-    return float((here - there).abs().max() / (here - here.roll(1, 0)).abs().max())
 
 
 if __name__ == "__main__":

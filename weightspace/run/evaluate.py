@@ -16,8 +16,10 @@ from ._keys import identity, short_hash
 from .config import Run, from_yaml
 from .fit import model_folder
 from .problem import open_problem
+from .report import tables
+from .symmetry import symmetry_error
 
-_FORMAT = 3
+_FORMAT = 4
 """Number of the cells' format: cells that lack a number of the table are computed again."""
 
 
@@ -96,6 +98,9 @@ class _Table:
         context = Context(self.test, self._model, self._cell, settings.per_pass, settings.seed, self.progress)
         answer = row.answer(context)
         numbers = self.problem.numbers(answer, self.test, settings.seed)
+        if row.model is not None:
+            spec, module = self.problem.dataset.spec, self._model(row.model)
+            numbers["symmetry"] = symmetry_error(module, spec, self.test.params, settings.per_pass)
         head = {"key": self._key(row), "method": row.name, "commit": self.commit}
         cost = {"seconds_per_network": answer.seconds / len(self.test), "detail": answer.detail}
         atomic.write_json(self._path(row.name), head | cost | numbers)
@@ -132,6 +137,8 @@ class _Table:
         if row.name not in cells:
             return head | {"status": "not run"}
         done = {"status": "done", "commit": cells[row.name]["commit"]}
+        if "symmetry" in cells[row.name]:
+            done["symmetry"] = cells[row.name]["symmetry"]
         return head | done | self.problem.row(row, cells, self.weights)
 
     def _page(self, results: dict[str, Any]) -> str:
@@ -139,7 +146,7 @@ class _Table:
         return (
             f"# {task.title(results)}\n\n{task.headline(results)}\n\n{task.explained(results)}\n\n"
             f"Command: `{results['command']}`, evaluated at commit {results['commit'] or 'unknown'}\n\n"
-            f"{markdown(task.tables(results))}"
+            f"{markdown(tables(results))}"
         )
 
     def _model(self, name: str) -> nn.Module:

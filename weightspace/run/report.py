@@ -10,6 +10,7 @@ from ..plots import curves, drawn
 from ..tasks import AbstractTask, Table
 from ._page import Figure, page
 from .record import CONFIG, REPORT, RESULTS, read_metrics
+from .symmetry import symmetry_table
 
 
 def report(run_dir: Path) -> Path:
@@ -30,7 +31,7 @@ def report(run_dir: Path) -> Path:
         task.title(results),
         task.headline(results),
         list(shown.values()),
-        task.tables(results),
+        tables(results),
         _facts(task, results),
         results.get("command") or "",
         config.read_text() if config.exists() else "",
@@ -64,8 +65,9 @@ def headline(results: Mapping[str, Any]) -> str:
 
 
 def tables(results: Mapping[str, Any]) -> list[Table]:
-    """The tables of a run."""
-    return task_of(results).tables(results)
+    """The tables of a run: those of its task, and how far its models keep the symmetry."""
+    symmetry = symmetry_table(results)
+    return [*task_of(results).tables(results), *([] if symmetry is None else [symmetry])]
 
 
 def _figures(
