@@ -126,6 +126,11 @@ class SymmetrySpec:
             raise SpecError(
                 f"space {space.name!r} is along {space.along!r} within no other. Write 'within NAME' as well."
             )
+        if space.like and self.space[space.like].fixed and not space.fixed:
+            raise SpecError(
+                f"space {space.name!r} is like {space.like!r}, which is fixed and has no permutation to share. Write "
+                f"'ordered' instead of 'like {space.like}' for neurons that only have scales."
+            )
         if space.like and (space.within or self.space[space.like].like):
             raise SpecError(
                 f"space {space.name!r} takes its permutation from {space.like!r}, so it has no blocks of its own and "
