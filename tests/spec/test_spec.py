@@ -102,6 +102,6 @@ def test_values_that_are_no_finite_real_numbers_are_refused_by_name(wrong: dict[
 def test_spaces_and_parameters_that_do_not_fit_together_are_refused() -> None:
     with pytest.raises(SpecError, match="'w' has an axis of space 'h1'"):
         SymmetrySpec((NeuronSpace("h0", 2),), (("w", (Axis("h1"),)),))
-    with pytest.raises(SpecError, match="'h' is like 'in', which is fixed .* Write 'ordered'"):
+    with pytest.raises(SpecError, match=r"'h' is like 'in', which is fixed .* Write 'ordered'"):
         parse("in[4] fixed\nh[4] like in sign\n\nw h in~")
     assert parse("in[4] fixed\nh[4] ordered sign\n\nw h in~").free
