@@ -83,6 +83,12 @@ def frequencies(_: Middle, h: Tensor) -> Tensor:
     return torch.fft.rfft(h).abs()
 
 
+def chosen_rows(net: Middle, h: Tensor) -> Tensor:
+    """One expert of a mixture, on the rows that chose it."""
+    (rows,) = torch.where(h.sum(1) > 0)
+    return h.index_add(0, rows, 2 * h[rows])
+
+
 def refused(name: str, construct: Construct, names: str, notes: str, read: int = 6) -> Refusal:
     return Refusal(name, lambda: Middle(construct, read), ((2, 4),), notes, names=names)
 
@@ -95,6 +101,7 @@ REFUSED: dict[str, Refusal] = {
         refused("cumsum", lambda _, h: h.cumsum(dim=1), "cumsum", "Depends on the order of neurons."),
         refused("product_of_weights", learned_product, "matmul|weight", "A Linear whose weight is a product of two."),
         refused("branch_on_values", branch, "if|values|branch", "The graph depends on the data."),
+        refused("rows_by_value", chosen_rows, "rows", "How many rows an expert reads is known only from the data."),
         refused("complex", spectrum, "complex", "Two neurons become one number.", 3),
         refused(
             "argmax_embedding",

@@ -141,6 +141,8 @@ def test_an_unknown_recipe_or_option_is_answered_with_the_nearest(words, said, c
         (["--model.widht=3"], "--model.width"),
         (["--train.steps", "many"], "--train.steps"),
         (["--train.steps", "-3"], "--train.steps is -3, but must be at least 1."),
+        (["--train.learning-rate", "1e30"], "--train.learning-rate is 1e+30, but must be at most 1e+09."),
+        (["--train.learning-rate", "inf"], "--train.learning-rate is inf, but must be a finite number, above 0."),
         (["--task.min-val-accuracy", "2"], "--task.min-val-accuracy is 2.0, but must be at least 0 and at most 1."),
         (["--train.device", "tpu"], "'tpu' for argument '--train.device'"),
         (["--zoo.make.checkpoints", "3", "2"], "--zoo.make: checkpoints must be increasing"),

@@ -60,7 +60,10 @@ def _refused_value(default: Any, leave: SystemExit) -> str:
     names = [*filter(None, group.split(".")), *(part for part in entry["loc"] if isinstance(part, str))]
     option = "--" + ".".join(names).replace("_", "-")
     allowed = _allowed(default, names)
-    wrong = f"must be {allowed}" if allowed else entry["msg"]
+    if entry["type"] == "finite_number":
+        allowed = f"a finite number, {allowed}".rstrip(", ")
+    # A value may be refused for something else than its range, and then says what.
+    wrong = f"must be {allowed}" if allowed and entry["type"] != "value_error" else entry["msg"]
     # What a whole group refuses says its own values.
     value = "" if isinstance(entry["input"], Mapping) else f" is {entry['input']}, but"
     return f"{option}{value or ':'} {wrong.removeprefix('Value error, ')}." if names else f"{entry['msg']}."

@@ -51,7 +51,8 @@ def matched(left: Params, right: Params, spec: SymmetrySpec, progress: Progress 
         spec: The symmetry of both.
         progress: Called with the families of spaces that are matched, and their number.
     """
-    units = {name: _unit(value) for name, value in right.items()}
+    # The larger of both, though copies are of one size: of others products would leave float32.
+    units = {name: torch.maximum(_unit(left[name]), _unit(value)) for name, value in right.items()}
 
     def in_units(params: Params, dtype: torch.dtype) -> Params:
         floats = {name: (value / units[name]).to(dtype) for name, value in params.items() if value.is_floating_point()}

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import final
 
-from torch import Tensor
+from torch import SymInt, Tensor
 from torch.fx import Node
 
 from ..._errors import SpecError
@@ -172,6 +172,8 @@ class Walk:
         for node in call.operands:
             if node in self.traced.params:
                 self.leaf(self.traced.params[node])
+        if any(_is_open(node) for node in (call.node, *call.operands)):
+            raise Refused("how many rows it reads or gives depends on numbers; multiply by a mask instead of choosing rows")
         if isinstance(val, Tensor) and not val.numel() and not call.writes:
             return Value(shape_of(call.node), zero=True)
         moved = any(self._is_moved(node) for node in call.operands)
@@ -251,3 +253,10 @@ def message(place: str, what: str) -> str:
         f"cannot derive the symmetry of {place}: {what}.\n"
         '  Leave these neurons out of the symmetry: ws.derive(net, example, on_unknown="pin").'
     )
+
+
+def _is_open(node: Node) -> bool:
+    """Whether the shape of a tensor is known only once the network runs."""
+    val = node.meta.get("val")
+    parts = val if isinstance(val, list | tuple) else [val]
+    return any(isinstance(part, Tensor) and any(isinstance(size, SymInt) for size in part.shape) for part in parts)
