@@ -29,6 +29,11 @@ def _types_are_checked_again() -> None:
     check_again()
 
 
+@pytest.fixture(autouse=True)
+def _draws_do_not_depend_on_other_tests() -> None:
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def zoo_dir(tmp_path_factory) -> Path:
     """A zoo of MLPs; read only."""

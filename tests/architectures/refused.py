@@ -83,7 +83,7 @@ def frequencies(_: Middle, h: Tensor) -> Tensor:
     return torch.fft.rfft(h).abs()
 
 
-def chosen_rows(net: Middle, h: Tensor) -> Tensor:
+def chosen_rows(_: Middle, h: Tensor) -> Tensor:
     """One expert of a mixture, on the rows that chose it."""
     (rows,) = torch.where(h.sum(1) > 0)
     return h.index_add(0, rows, 2 * h[rows])

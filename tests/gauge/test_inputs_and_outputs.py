@@ -114,24 +114,50 @@ def in_an_attribute(net: Biased, value: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("keep", [in_a_dict, in_an_attribute])
 @pytest.mark.parametrize("kind", [Biased, Emptied])
-def test_what_forward_keeps_for_the_next_call_is_not_compared(kind: type[Biased], keep: Any) -> None:
+@pytest.mark.parametrize("called", [None, True, False])
+def test_what_forward_keeps_for_the_next_call_is_not_compared(
+    kind: type[Biased], keep: Any, called: bool | None
+) -> None:
     net, x = kind(keep).double(), torch.randn(5, 3).double()
-    if kind is Emptied:
-        net.eval()(x)  # with gradients: what it keeps then cannot be copied
+    if called is not None:
+        with torch.set_grad_enabled(called):  # with gradients: what it keeps then cannot be copied
+            net.eval()(x)
     before = copy.copy(net.kept), net.one
     spec = ws.derive(net, x)
     assert [space.size for space in spec.free] == [4]
     params = ws.act(ws.sample(spec, seed=1), net.state_dict(), spec)
     assert ws.same_function(net, params, x) < 1e-12
-    assert ws.same_function(net, params | {"table": -params["table"]}, x) > 1e-3
+    other = params | {"table": -params["table"]}
+    assert ws.same_function(net, other, x) > 1e-3
+    assert ws.same(net.state_dict(), other, spec, module=net, example=x).verdict is ws.gauge.Verdict.DIFFERENT
     # Nothing was kept that was not there before, and no tensor without numbers.
     assert net.kept.keys() == before[0].keys()
     assert net.one is before[1]
 
 
+def test_constants_in_attributes_are_left_where_forward_cannot_make_them_again() -> None:
+    class Scaled(Biased):
+        def __init__(self) -> None:
+            super().__init__(in_a_dict)
+            self.factor, self.shifts = torch.tensor(3.0), {"first": torch.tensor(1.0)}
+
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x * self.factor + self.shifts["first"])
+
+    net, x = Scaled().eval(), torch.randn(5, 3)
+    net(x)
+    with torch.no_grad():
+        there, kept = net(x), net.kept["cpu"]
+    with untouched(net, Inputs.of(x)) as quiet, torch.no_grad():
+        assert not net.kept
+        assert torch.equal(quiet(x), there)
+    assert net.kept["cpu"] is kept
+    assert net.factor == 3
+
+
 def test_a_module_is_left_in_the_modes_it_had() -> None:
     net = nn.Sequential(nn.Dropout(), nn.Linear(3, 2)).train()
     net[1].eval()
-    with untouched(net) as quiet:
+    with untouched(net, Inputs.of(torch.zeros(1, 3))) as quiet:
         assert not any(part.training for part in quiet.modules())
     assert [part.training for part in net.modules()] == [True, True, False]

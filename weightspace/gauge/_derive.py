@@ -96,7 +96,7 @@ def _gap(module: nn.Module, spec: SymmetrySpec, given: Inputs) -> tuple[float, f
                 net = copy.deepcopy(module).double().eval()
                 inputs = given.map(lambda arg: _noise(arg) if arg.is_floating_point() else arg)
                 net.load_state_dict(_random_state(net))
-                with torch.no_grad(), untouched(net) as trial:
+                with torch.no_grad(), untouched(net, inputs) as trial:
                     inputs.call(trial)
                 return _largest(net, spec, inputs), 1e-6
             except (RuntimeError, TypeError, ValueError):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from .._errors import ConfigError
 from .._types import Params
-from ..spec import Inputs
+from ..spec import Inputs, copied
 from ._verify import _outputs
 
 SIZES, DRAWS = (0.1, 1.0, 10.0), 2
@@ -26,7 +26,7 @@ def runnable(module: nn.Module, params: Mapping[str, Tensor], inputs: Inputs) ->
     reason: Exception | None = None
     for dtype in (torch.float64, torch.float32):
         try:
-            net = copy.deepcopy(module).to("cpu", dtype).eval()
+            net = (copied(module) or copy.deepcopy(module)).to("cpu", dtype).eval()
             _outputs(net, cast(params, dtype), random_like(net, inputs, dtype))
         except (RuntimeError, TypeError, ValueError, IndexError) as error:
             reason = error  # not every network runs in float64

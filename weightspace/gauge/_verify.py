@@ -75,7 +75,7 @@ def _largest(tensors: list[Tensor]) -> float:
 
 def _outputs(module: nn.Module, params: Mapping[str, Tensor], inputs: Inputs) -> list[Tensor]:
     fresh = inputs.map(Tensor.clone)  # a forward pass may write into its input
-    with torch.no_grad(), untouched(module) as net:
+    with torch.no_grad(), untouched(module, inputs) as net:
         return list(outputs_of(functional_call(net, dict(params), fresh.args, fresh.keywords, tie_weights=False)))
 
 

@@ -22,5 +22,6 @@ from ._subgroups import without_scales as without_scales
 from ._text import axis_text as axis_text
 from ._text import parse as parse
 from ._text import to_text as to_text
+from ._untouched import copied as copied
 from ._untouched import untouched as untouched
 from .deriving._pointwise import scale_group as scale_group

@@ -5,6 +5,7 @@ from dataclasses import replace
 from torch import nn
 
 from .._errors import SpecError
+from ._inputs import Inputs
 from ._spec import SymmetrySpec
 from ._stand_ins import Rules, standing_in
 from ._trace import Example, Network, OnUnknown, trace
@@ -51,7 +52,7 @@ def derive(
         raise SpecError(f'on_unknown must be "refuse" or "pin", got {on_unknown!r}. Type: on_unknown="pin".')
     if not isinstance(module, nn.Module):
         raise SpecError(f"derive needs a torch.nn.Module, got {type(module).__name__}. Type: ws.derive(net, example).")
-    with untouched(module) as net, standing_in(net, rules or {}):
+    with untouched(module, Inputs.of(example)) as net, standing_in(net, rules or {}):
         traced = trace(net, example)
     walk = Walk(traced, RULES, pin=on_unknown == "pin")
     walk.run()

@@ -173,7 +173,9 @@ class Walk:
             if node in self.traced.params:
                 self.leaf(self.traced.params[node])
         if any(_is_open(node) for node in (call.node, *call.operands)):
-            raise Refused("how many rows it reads or gives depends on numbers; multiply by a mask instead of choosing rows")
+            raise Refused(
+                "how many rows it reads or gives depends on numbers; multiply by a mask instead of choosing rows"
+            )
         if isinstance(val, Tensor) and not val.numel() and not call.writes:
             return Value(shape_of(call.node), zero=True)
         moved = any(self._is_moved(node) for node in call.operands)
