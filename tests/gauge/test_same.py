@@ -265,3 +265,44 @@ def test_stacks_and_values_that_are_no_finite_real_numbers_are_refused() -> None
             ws.align(params, wrong, spec)
     with pytest.raises(ws.SpecMismatch, match=r"'0.bias' is complex"):
         ws.act(ws.identity(spec), imaginary, spec)
+
+
+ONE_HIDDEN = ws.parse(
+    "in[4] fixed\nh0[5] positive\nout[3] fixed\n\n0.weight h0 in~\n0.bias h0\n2.weight out h0~\n2.bias out"
+)
+
+
+def wide_network() -> dict[str, Tensor]:
+    return {name: torch.randn(ONE_HIDDEN.shape(name), dtype=torch.float64) for name in ONE_HIDDEN.axes}
+
+
+@pytest.mark.parametrize("size", [1e160, 1e290, 1e-200])
+def test_a_scale_beyond_the_squares_of_numbers_is_one_gauge_among_others(size: float) -> None:
+    a = wide_network()
+    b = a | {"0.weight": size * a["0.weight"], "0.bias": size * a["0.bias"], "2.weight": a["2.weight"] / size}
+    for one, other in ((a, b), (b, a)):
+        found = ws.same(one, other, ONE_HIDDEN)
+        assert found
+        assert found.distance < 1e-12
+        assert ws.align(one, other, ONE_HIDDEN).distance < 1e-12
+    assert not any(dead.any() for dead in ws.gauge.canonicalize(b, ONE_HIDDEN)[2].dead.values())
+    torch.testing.assert_close(ws.fingerprint(a, ONE_HIDDEN).vector, ws.fingerprint(b, ONE_HIDDEN).vector)
+    wrong = b | {"2.bias": 2 * b["2.bias"]}
+    assert not ws.same(a, wrong, ONE_HIDDEN)
+
+
+@pytest.mark.parametrize("size", [1e-20, 1e-35, 1e35])
+def test_networks_of_very_different_size_are_told_apart(size: float) -> None:
+    a = {name: value.float() for name, value in wide_network().items()}
+    b = {name: size * value for name, value in a.items()}
+    assert not ws.same(a, b, ONE_HIDDEN)
+    assert not ws.same(b, a, ONE_HIDDEN)
+    assert 0.1 < float(ws.align(a, b, ONE_HIDDEN).distance) / max(1.0, size) < 1.1
+
+
+def test_copies_in_whole_numbers_are_one_network_to_all_that_compare() -> None:
+    a = {name: (100 * value).round().to(torch.int32) for name, value in wide_network().items()}
+    b = a | {name: a[name][[3, 1, 4, 0, 2]] for name in ("0.weight", "0.bias")}
+    b["2.weight"] = a["2.weight"][:, [3, 1, 4, 0, 2]]
+    assert ws.same(a, b, ONE_HIDDEN)
+    assert float(same_pairs([a, b], [(0, 1)], ONE_HIDDEN)) <= LIMIT

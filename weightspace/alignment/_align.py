@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from .._errors import ConfigError, SpecMismatch
 from .._types import Params
 from ..gauge import Element, act, compose, identity, inverse, same_function
-from ..gauge.canonical import balance
-from ..gauge.match import Progress, problem
+from ..gauge.canonical import balance, units
+from ..gauge.match import Problem, Progress, problem
 from ..spec import Example, SymmetrySpec
 from ._gains import nearest_match
-from ._stacks import in_one_unit, same_number, stacked
+from ._stacks import LARGE, in_one_unit, same_number, stacked
 
 LIMITS = {torch.float64: 1e-9, torch.float32: 1e-4}
 """Largest difference of the outputs, relative to their size, that rounding explains, by number type."""
@@ -110,7 +110,8 @@ def align(
     left, right, to_left, to_right = _balanced(stacked(a, spec, single), stacked(b, spec, single), spec)
     task = problem(*in_one_unit(left, right), spec, _rounding(a, b))
     element, nearest, began = nearest_match(task, restarts, seed, progress)
-    size = task.size.sqrt().where(task.size > 0, 1.0)
+    size = _norm(left, right, task)
+    size = size.where(size > 0, 1.0)
     began = {name: value.sqrt() / size for name, value in began.items()}
     nearest = nearest.sqrt() / size
     element = compose(inverse(to_left), compose(element, to_right))
@@ -131,6 +132,17 @@ def _balanced(a: Params, b: Params, spec: SymmetrySpec) -> tuple[Params, Params,
     both, moves = balance({name: torch.cat([a[name], b[name]]) for name in spec.axes}, spec)
     left, right = ({name: value[part] for name, value in both.items()} for part in (slice(num), slice(num, None)))
     return left, right, moves[slice(num)], moves[slice(num, None)]
+
+
+def _norm(left: Params, right: Params, task: Problem) -> Float[Tensor, " b"]:
+    """Of each network of the left, in the units of its pair; it may be far smaller than its partner."""
+    size = task.size.sqrt()
+    if bool((size > 0).all()):
+        return size
+    own = units(left, 0)
+    squares = [(left[name] / own.view(-1, *[1] * (left[name].dim() - 1))).square() for name in task.weighed]
+    total = torch.stack([value.flatten(1).sum(1) for value in squares]).sum(0)
+    return total.sqrt() * (own / torch.maximum(units(left, LARGE), units(right, LARGE)))
 
 
 def _rounding(*networks: Mapping[str, Tensor]) -> float:

@@ -58,7 +58,7 @@ def _table(values: Params, offset: dict[str, float], spec: SymmetrySpec) -> Tabl
 
 def _solved(curve: Tables, right: Tensor) -> Tensor:
     """What the normal equations say, by conjugate gradients; 0 where nothing is said."""
-    here = Sums(curve, 1).at(right.new_zeros(1, len(right)))
+    here = Sums(curve, 1.0).at(right.new_zeros(1, len(right)))
     diagonal = here.pull(lambda power: float(power * power))[0]
     known = diagonal > 0
     unit = diagonal.where(known, 1.0).sqrt()

@@ -59,7 +59,8 @@ def same_pairs(
         return _roundings(element, a, b, room_a, room_b, spec)
 
     found = roundings(identity(spec).expand(len(pairs)), torch.arange(len(pairs)))
-    coarse = torch.tensor([any(_has_few_digits(net[name]) for name in spec.axes) for net in networks])
+    owned = {name for name, axes in spec.params if any(part.space for axis in axes for part in axis.parts)}
+    coarse = torch.tensor([any(_has_few_digits(net[name], name in owned) for name in spec.axes) for net in networks])
     coarse = coarse[first] | coarse[second]
     left = (found > LIMIT).nonzero().flatten()
     if len(left):
@@ -87,10 +88,13 @@ def _roundings(
     return worst
 
 
-def _has_few_digits(value: Tensor) -> bool:
-    """Whether balanced scales, which are sums over entries, are less exact than the type: some entries are denormal."""
+def _has_few_digits(value: Tensor, owned: bool) -> bool:
+    """Whether balanced scales, which are sums over entries, are less exact than the type: some entries are denormal,
+    or entries of neurons are whole numbers, which do not round at all."""
+    if not value.is_floating_point():
+        return owned
     small = value.detach().abs()
-    return value.is_floating_point() and bool(((small > 0) & (small < torch.finfo(value.dtype).tiny)).any())
+    return bool(((small > 0) & (small < torch.finfo(value.dtype).tiny)).any())
 
 
 def _assigned(left: Params, right: Params, spec: SymmetrySpec) -> tuple[Element, Bool[Tensor, " b"]]:

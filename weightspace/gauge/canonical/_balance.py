@@ -29,13 +29,13 @@ Newton's method has arrived, and the part of the diagonal that is added."""
 
 
 def balanced_scales(
-    tables: Tables, q: int, free: Bool[Tensor, "b n"] | None = None
+    tables: Tables, q: float, free: Bool[Tensor, "b n"] | None = None
 ) -> tuple[Float[Tensor, "b n"], Bool[Tensor, "b n"]]:
     """Log scales at which ``sum |w|^q`` is smallest, and the neurons for which none was settled (log scale 0).
 
     Args:
         tables: Of ``|w|^q``.
-        q: 2 for the squared norm, 1 for L1.
+        q: 2 for the squared norm, 1 for L1; any above 0.
         free: The neurons that may move; by default all.
     """
     target = _target(tables, q)
@@ -73,7 +73,7 @@ def _negative(power: int) -> float:
     return float(max(-power, 0))
 
 
-def _target(tables: Tables, q: int) -> Float[Tensor, "b n"]:
+def _target(tables: Tables, q: float) -> Float[Tensor, "b n"]:
     """What is taken from the gradient: logarithms of entries that nothing keeps from vanishing, about 1 a neuron."""
     every, values = off_the_way(tables), []
     if not any(bool(loose.any()) for loose in every):
@@ -89,7 +89,7 @@ def _sides(here: SumsAt, target: Tensor) -> tuple[Tensor, Tensor]:
     return here.pull(_positive) - target.clamp_max(0), here.pull(_negative) + target.clamp_min(0)
 
 
-def _reach(tables: Tables, q: int) -> Float[Tensor, " n"]:
+def _reach(tables: Tables, q: float) -> Float[Tensor, " n"]:
     """What divides the logarithm of a step: a product of ``k`` factors is at most the mean of k-th powers."""
     most = max(len(table.incidences) for table in tables.tables)
     reach = torch.zeros(2, tables.size)

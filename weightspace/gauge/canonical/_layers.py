@@ -52,7 +52,7 @@ def norm_scales(squares: Tables) -> tuple[Float[Tensor, "b n"], Bool[Tensor, "b 
         log, dead = log + step, dead | (own & ~alive)
     kept = kept & squares.some(abs)
     rest, lost = balanced_scales(
-        squares.with_values([_scaled(table, log) for table in squares.tables]), 2, dead & ~kept
+        squares.with_values([_scaled(table, log) for table in squares.tables]), 2.0, dead & ~kept
     )
     return log + rest, lost | kept
 

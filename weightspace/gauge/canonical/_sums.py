@@ -65,7 +65,7 @@ class Sums:
         own: The only neurons whose sums will be asked for, to save those of the others.
     """
 
-    def __init__(self, tables: Tables, q: int, own: slice | None = None) -> None:
+    def __init__(self, tables: Tables, q: float, own: slice | None = None) -> None:
         self.q, self.tables = q, tables
         self.vectors: list[tuple[slice, Tensor]] = []
         self.matrices: list[tuple[slice, slice, Tensor]] = []

@@ -114,7 +114,14 @@ class Tables:
         return {name: vector[:, start : start + spec.space[name].size] for name, start in self.start.items()}
 
 
-def tables(params: Mapping[str, Tensor], spec: SymmetrySpec, kind: Kind, of: Callable[[Tensor], Tensor]) -> Tables:
+def tables(
+    params: Mapping[str, Tensor],
+    spec: SymmetrySpec,
+    kind: Kind,
+    of: Callable[[Tensor], Tensor],
+    *,
+    in_units: bool = True,
+) -> Tables:
     """Tables of ``of(value)``, summed, for the neurons whose scales have signs or sizes.
 
     Args:
@@ -122,6 +129,7 @@ def tables(params: Mapping[str, Tensor], spec: SymmetrySpec, kind: Kind, of: Cal
         spec: Their symmetry.
         kind: Which part of the scales acts.
         of: Odd or even in each entry.
+        in_units: Take entries in units of each network (:func:`units`).
     """
     start, size = {}, 0
     for space in spec.free:
@@ -129,6 +137,7 @@ def tables(params: Mapping[str, Tensor], spec: SymmetrySpec, kind: Kind, of: Cal
             start[space.name] = size
             size += space.size
     found, unit = [], units(params)
+    unit = unit if in_units else torch.ones_like(unit)
     plain = bool((unit == 1).all())
     for name, axes in spec.params:
         placed: list[tuple[tuple[int, ...], Tensor, int]] = []

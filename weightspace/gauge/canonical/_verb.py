@@ -13,6 +13,7 @@ from ...spec import SymmetrySpec
 from .._act import act
 from .._element import Element, compose, identity
 from ._balance import balanced_scales, one_sided
+from ._coarse import coarse
 from ._layers import norm_scales, signs
 from ._report import Report
 from ._sort import sorted_neurons
@@ -83,13 +84,15 @@ def balance(params: Mapping[str, Tensor], spec: SymmetrySpec) -> tuple[Params, E
     """
     num = next(iter(params.values())).shape[0]
     element = identity(spec).expand(num)
-    sizes = tables(params, spec, "size", torch.square)
+    first = coarse(params, spec)
+    there = params if first is None else act(first, params, spec)
+    sizes = tables(there, spec, "size", torch.square)
     if not sizes.tables:
         return dict(params), element
-    log, _ = balanced_scales(sizes, 2)
+    log, _ = balanced_scales(sizes, 2.0)
     most = -math.log(torch.finfo(torch.float64).tiny)
     element = Element(element.perm, element.scale | sizes.split(log.clamp(-most, most).exp(), spec))
-    return act(element, params, spec), element
+    return act(element, there, spec), element if first is None else compose(element, first)
 
 
 def lengths(params: Mapping[str, Tensor], spec: SymmetrySpec) -> Params:
@@ -121,10 +124,13 @@ def _decide(
     none = {name: torch.zeros_like(perm, dtype=torch.bool) for name, perm in still.perm.items()}
     dead, unscaled, unsigned, tied = none, none, none, none
     element = still
+    first = coarse(params, spec)
+    if first is not None:
+        params = act(first, params, spec)
 
     sizes = tables(params, spec, "size", torch.abs if scale == "l1" else torch.square)
     if sizes.tables:
-        log, lost = norm_scales(sizes) if scale == "norm" else balanced_scales(sizes, 1 if scale == "l1" else 2)
+        log, lost = norm_scales(sizes) if scale == "norm" else balanced_scales(sizes, 1.0 if scale == "l1" else 2.0)
         # A network that is canonical up to the rounding of its numbers stays as it is, to the bit.
         log = log.where(log.abs().amax(-1, keepdim=True) > 8 * eps, 0.0)
         lost = lost | (log.abs() > math.log(most))
@@ -146,4 +152,4 @@ def _decide(
         dead, unscaled, unsigned = (
             {n: kind[n].gather(-1, order[n]) for n in kind} for kind in (dead, unscaled, unsigned)
         )
-    return element, Report(dead, unscaled, unsigned, tied)
+    return element if first is None else compose(element, first), Report(dead, unscaled, unsigned, tied)

@@ -29,7 +29,7 @@ class Settling:
         squares = tables({name: right[name].square() for name in spec.axes}, spec, "size", lambda value: value)
         products = tables({name: left[name] * right[name] for name in spec.axes}, spec, "size", lambda value: value)
         self.steps = [
-            (own, _touching(squares, own, 2), _touching(products, own, 1))
+            (own, _touching(squares, own, 2.0), _touching(products, own, 1.0))
             for name in names
             for own in [slice(squares.start[name], squares.start[name] + spec.space[name].size)]
         ]
@@ -64,7 +64,7 @@ def _negative(power: int) -> float:
     return float(power < 0)
 
 
-def _touching(found: Tables, own: slice, q: int) -> Sums:
+def _touching(found: Tables, own: slice, q: float) -> Sums:
     """Sums over the tables with a scale of the space whose neurons are ``own``."""
     home = found.home[own.start]
     kept = [table for table in found.tables if any((found.home[i.owner] == home).any() for i in table.incidences)]

@@ -19,6 +19,7 @@ from ...files.elements import check_name, load_element, save_element
 from ...files.naming import ties_of
 from ...files.writer import Progress, target, write_like
 from ...gauge import Element, act_rows, compose, inverse
+from ...gauge.canonical import units
 from ...spec import Example, SymmetrySpec, num_parameters, without_scales
 from .outputs import as_written, output_difference
 from .working import bench, in_type, widest
@@ -209,10 +210,17 @@ def matching_bytes(spec: SymmetrySpec, checkpoints: list[Checkpoint]) -> int:
 
 def _distance(a: Params, b: Params, spec: SymmetrySpec) -> float:
     """Norm of the difference relative to the norm of the first; variances and counters left out."""
-    gap = size = 0.0
+    counted = []
     for name, axes in spec.params:
-        if a[name].is_floating_point() and not any(abs(p.power) > 1 for axis in axes for p in axis.parts):
-            here, there = a[name].to(torch.float64), b[name].to(torch.float64)
-            gap += float((here - there).square().sum())
-            size += float(here.square().sum())
+        parts = [part for axis in axes for part in axis.parts]
+        owned = a[name].is_floating_point() or any(part.space for part in parts)
+        if owned and not any(abs(part.power) > 1 for part in parts):
+            counted.append(name)
+    # Squares of huge numbers are none.
+    unit = max((float(units({name: torch.stack([a[name], b[name]])}).max()) for name in counted), default=1.0)
+    gap = size = 0.0
+    for name in counted:
+        here, there = a[name].to(torch.float64) / unit, b[name].to(torch.float64) / unit
+        gap += float((here - there).square().sum())
+        size += float(here.square().sum())
     return (gap / size) ** 0.5 if size else gap**0.5

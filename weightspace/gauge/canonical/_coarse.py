@@ -1,0 +1,37 @@
+"""Scales that bring entries of any size to where their squares are numbers, before anything is settled.
+
+A float64 network may hold 1e200 in one layer and 1e-200 in the next: the same network with a scale moved between them.
+Their squares are no numbers, but their 64th roots are: those are balanced first. Powers of two, so that nothing rounds.
+"""
+
+import math
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from ...spec import SymmetrySpec
+from .._element import Element, identity
+from ._balance import balanced_scales
+from ._table import tables, units
+
+ROOT = 1 / 64
+MOST = 1000
+"""Largest binary exponent of a scale, so that it and its inverse are ordinary numbers."""
+
+
+def coarse(params: Mapping[str, Tensor], spec: SymmetrySpec) -> Element | None:
+    """Powers of two near the balanced scales; ``None`` for networks of ordinary numbers.
+
+    Args:
+        params: Stacked networks, float64.
+        spec: Their symmetry.
+    """
+    if bool((units(params) == 1).all()):
+        return None
+    sizes = tables(params, spec, "size", lambda value: value.abs() ** ROOT, in_units=False)
+    if not sizes.tables:
+        return None
+    log, _ = balanced_scales(sizes, ROOT)
+    scale = (log / math.log(2)).round().clamp(-MOST, MOST).exp2()
+    still = identity(spec).expand(sizes.num)
+    return Element(still.perm, still.scale | sizes.split(scale, spec))
