@@ -110,7 +110,8 @@ def merge(
         spec: The symmetry of all.
         weights: What each counts, at least 0; divided by their sum. Default: all the same.
         module: The architecture, to measure on it that every moved network computes the same.
-        example: Inputs for that; by default random ones, see :func:`weightspace.same_function`.
+        example: Inputs for that; by default the first of ``inputs``, else random ones
+            (:func:`weightspace.same_function`).
         inputs: Batches. With them neurons are matched by what they do on these (their features, read off the module);
             without, by their weights. Between unrelated networks features are much the better guide.
         score: A metric, higher is better, to compare the result with the mean of the networks as given.
@@ -130,7 +131,7 @@ def merge(
     """
     share = shares(weights, len(networks))
     common = _universe(networks, spec, module, inputs, restarts=restarts, seed=seed, progress=progress)
-    proof = _certificates(networks, common, spec, module, example)
+    proof = _certificates(networks, common, spec, module, inputs[0] if example is None and inputs else example)
     params = _mean(networks, common, share, spec)
     found = Merged(params, share, common.elements, common.spread, common.totals, proof, matched=_matched(inputs))
     if score is None:

@@ -98,7 +98,7 @@ class _Table:
         context = Context(self.test, self._model, self._cell, settings.per_pass, settings.seed, self.progress)
         answer = row.answer(context)
         numbers = self.problem.numbers(answer, self.test, settings.seed)
-        if row.model is not None:
+        if row.model is not None and row.after is None:
             spec, module = self.problem.dataset.spec, self._model(row.model)
             numbers["symmetry"] = symmetry_error(module, spec, self.test.params, settings.per_pass)
         head = {"key": self._key(row), "method": row.name, "commit": self.commit}
