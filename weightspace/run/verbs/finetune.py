@@ -15,7 +15,7 @@ from ...files.results import Results, digest
 from ...tasks import score
 from ...zoo import ActivationName, Images, Target, finetune_path, images_of
 from .changed import stack, write_changed
-from .tunable import Tunable, open_tunable
+from .classifiers import Classifiers, open_classifiers
 
 _CHUNKS = "chunks"
 
@@ -98,7 +98,7 @@ def finetune_folder(
         SpecMismatch: if a network is of another architecture or activation, or holds values that are not finite.
     """
     settings = config or FinetuneConfig()
-    source = open_tunable(Path(path), settings.images, settings.activation)
+    source = open_classifiers(Path(path), settings.images, settings.activation)
     folder = Path(out)
     if folder.resolve() == Path(path).resolve():
         raise ConfigError(f"the results would replace the networks in {path}. Choose another --out.")
@@ -135,7 +135,7 @@ def _kept(folder: Path, done: Path) -> list[Finetuned] | None:
 
 
 def _tune(
-    source: Tunable, where: range, settings: FinetuneConfig, images: Images, folder: Path, done: Path
+    source: Classifiers, where: range, settings: FinetuneConfig, images: Images, folder: Path, done: Path
 ) -> list[Finetuned]:
     read = source.read(where)
     old = stack(read)

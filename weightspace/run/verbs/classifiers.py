@@ -1,4 +1,4 @@
-"""Networks that can be fine-tuned side by side: the files of a folder, or the rows of a zoo."""
+"""Classifiers that can be fine-tuned side by side: the files of a folder, or the rows of a zoo."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from .changed import Network, read_network
 
 @final
 @dataclass(frozen=True)
-class Tunable:
+class Classifiers:
     """Networks of one architecture, by name, and what they are."""
 
     names: list[str]
@@ -72,7 +72,7 @@ class Tunable:
             yield range(start, min(start + size, len(self.names)))
 
 
-def open_tunable(path: Path, images: str | None, activation: ActivationName | None) -> Tunable:
+def open_classifiers(path: Path, images: str | None, activation: ActivationName | None) -> Classifiers:
     """The networks at ``path``; images and activation are needed unless zoo or files say them.
 
     Raises:
@@ -92,10 +92,10 @@ def open_tunable(path: Path, images: str | None, activation: ActivationName | No
         )
     target = _recognized(files[0], activation, images)
     spec = derive(target.build(), target.example())
-    return Tunable([file.name for file in files], spec, target, images, None, files)
+    return Classifiers([file.name for file in files], spec, target, images, None, files)
 
 
-def _open_zoo(path: Path, images: str | None, activation: ActivationName | None) -> Tunable:
+def _open_zoo(path: Path, images: str | None, activation: ActivationName | None) -> Classifiers:
     zoo = Zoo.open(path)
     target = zoo.config.target
     if isinstance(target, SirenTarget):
@@ -113,7 +113,7 @@ def _open_zoo(path: Path, images: str | None, activation: ActivationName | None)
         )
     ids, epochs = zoo.rows["id"], zoo.rows["epoch"]
     names = [f"run-{run:06d}-epoch-{epoch:03d}.safetensors" for run, epoch in zip(ids, epochs, strict=True)]
-    return Tunable(names, zoo.spec, target, images or zoo.config.images, zoo, [])
+    return Classifiers(names, zoo.spec, target, images or zoo.config.images, zoo, [])
 
 
 def _stated(path: Path) -> ActivationName | None:
