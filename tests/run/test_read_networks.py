@@ -97,6 +97,18 @@ def test_edited_networks_are_scored_and_drawn(editor, files, tmp_path):
         assert Image.open(row.picture).size == (16, 8)
 
 
+def test_a_picture_replaces_no_other_file(editor, files, tmp_path, capsys):
+    file, other = str(min(files.glob("*.safetensors"))), tmp_path / "new.safetensors.png"
+    other.write_text("mine")
+    words = ["apply", str(editor), file, "--out", str(tmp_path / "new.safetensors")]
+    assert main(words) == 2
+    assert "new.safetensors.png is there already" in " ".join(capsys.readouterr().err.split())
+    assert [path.name for path in tmp_path.iterdir()] == [other.name]
+    assert other.read_text() == "mine"
+    assert main([*words, "--overwrite"]) == 0
+    assert Image.open(other).size == (16, 8)
+
+
 def test_what_is_no_reader_or_no_such_network_is_refused(reader, editor, files, zoo_dir, tmp_path):
     with pytest.raises(ConfigError, match="changes networks"):
         read_networks(editor, files)

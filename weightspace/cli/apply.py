@@ -70,6 +70,7 @@ def _change(args: argparse.Namespace, left_out: "list[LeftOut] | None") -> None:
             recursive=args.recursive,
             left_out=left_out,
             data_dir=args.data,
+            overwrite=args.overwrite,
             progress=show,
         )
     kind = rows[0].score if rows else ""

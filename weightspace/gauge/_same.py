@@ -121,7 +121,7 @@ def nearest(
         better = fitted(element, first, second, room, spec)
         worst, element = min((worst, element), (roundings(better), better), key=lambda pair: pair[0])
     moved = act(element, first, spec)
-    unit = float(units({name: torch.stack([moved[name], second[name]]) for name in spec.axes}).max())
+    unit = max(float(units({name: torch.stack([moved[name], second[name]])}).max()) for name in spec.axes)
     square = sum(float((moved[name] / unit - second[name] / unit).square().sum()) for name in spec.axes)
     size = sum(float((second[name] / unit).square().sum()) for name in spec.axes)
     return element, worst, (square / size) ** 0.5 if size else square**0.5

@@ -56,6 +56,7 @@ def apply(
     recursive: bool = False,
     left_out: list[LeftOut] | None = None,
     data_dir: str | Path | None = None,
+    overwrite: bool = False,
     progress: Progress | None = None,
 ) -> list[Applied]:
     """Write the networks at ``path``, changed by an operator, to ``out``; one row per network.
@@ -71,6 +72,7 @@ def apply(
         recursive: Whether to look into folders inside folders.
         left_out: Gets the networks that cannot be used; without it, the first of them is an error.
         data_dir: Folder of image sets; ``digits`` needs none.
+        overwrite: Write pictures over other files of their names.
         progress: Called with networks done, networks in all, and a message.
 
     Raises:
@@ -118,6 +120,8 @@ def apply(
             )
         if progress is not None:
             progress(len(rows), len(read), "applying")
+    if not overwrite:
+        _check_pictures(rows)
     # Only now, when nothing can be refused any more.
     for number, network in enumerate(read):
         batch, index = divmod(number, _BATCH)
@@ -126,6 +130,16 @@ def apply(
         if picture is not None and judge is not None and judge.picture is not None:
             atomic.write_bytes(Path(picture), judge.picture(*changed[batch], index))
     return rows
+
+
+def _check_pictures(rows: Sequence[Applied]) -> None:
+    for row in rows:
+        # A picture is written after its network: where that is missing, it is of something else.
+        if row.picture is not None and Path(row.picture).exists() and not Path(row.out).exists():
+            raise ConfigError(
+                f"{row.picture} is there already, where a picture of the new network would be written. Add --overwrite "
+                "to replace it, or choose another --out."
+            )
 
 
 def _check_finite(path: Path, new: Params, index: int) -> None:
