@@ -1,41 +1,36 @@
-"""``package.module:factory`` or ``path/file.py:factory``: the user's own function, found by its name."""
+"""``package.module:factory``: the user's own function, found by its name."""
 
 import importlib
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from ._errors import ConfigError
 
 
 def load_factory(text: str, option: str = "--model") -> Callable[..., Any]:
-    """The function that ``package.module:factory`` or ``path/file.py:factory`` names.
-
-    Modules of the current folder are found too, and beside a file those of its folder.
+    """The function that ``package.module:factory`` names; modules of the current folder are found too.
 
     Raises:
         ConfigError: if the text has another form, the module cannot be imported or has no such function.
     """
-    module, colon, name = text.rpartition(":")
+    module, colon, name = text.partition(":")
     if not (module and colon and name):
         raise ConfigError(
             f"{option} {text!r} does not name a function. Write package.module:factory, e.g. my_nets:make"
         )
-    folder = ""
     if module.endswith(".py"):
-        file = Path(module)
-        if not file.is_file():
-            raise ConfigError(f"{option} {text}: the file {module} does not exist. Check its name.")
-        folder, module = str(file.parent.resolve()), file.stem
-    if sys.path[0] != folder:
-        sys.path.insert(0, folder)
+        name_of = module.removesuffix(".py").rpartition("/")
+        where = f"go to {name_of[0]} and write" if name_of[0] else "write"
+        raise ConfigError(f"{option} {text!r} names a file. Name the module: {where} {option} {name_of[2]}:{name}")
+    if sys.path[0] != "":
+        sys.path.insert(0, "")
     try:
         found: Any = importlib.import_module(module)
     except Exception as error:
         raise ConfigError(
             f"{option} {text}: importing {module!r} fails ({type(error).__name__}: {error}). "
-            f"Try it in {folder or 'the same folder'}: python -c 'import {module}'"
+            f"Try it in the same folder: python -c 'import {module}'"
         ) from error
     try:
         for part in name.split("."):

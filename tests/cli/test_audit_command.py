@@ -1,7 +1,6 @@
 """``audit``: a table and a file, code 1 for a law that fails, 2 with one message for what cannot be audited."""
 
 import json
-import sys
 
 import pytest
 
@@ -50,17 +49,6 @@ def test_a_sound_metanetwork_ends_with_0_and_its_table_lies_in_the_file(tmp_path
     assert {"space", "group", "float64", "float32", "plain", "member", "passed"} == set(found["rows"][0])
 
 
-def test_the_file_of_a_function_may_be_named(tmp_path, monkeypatch):
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere" / "width_of_mine.py").write_text("WIDTH = 4\n")
-    text = "from width_of_mine import WIDTH\n" + FACTORIES.replace("spec, 4, 2", "spec, WIDTH, 2").replace(
-        "WIDTH = 8", ""
-    )
-    (tmp_path / "elsewhere" / "nets_in_a_file.py").write_text(text)
-    monkeypatch.setattr("sys.path", [*sys.path])
-    assert run("elsewhere/nets_in_a_file.py:make") == 0
-
-
 def test_a_broken_metanetwork_ends_with_1_and_names_the_law(tmp_path, capsys):
     assert run("audited_nets:broken") == 1
     text = " ".join(capsys.readouterr().out.split())
@@ -73,7 +61,7 @@ def test_a_broken_metanetwork_ends_with_1_and_names_the_law(tmp_path, capsys):
     [
         (("audited_nets",), "Write package.module:factory"),
         (("no_such_module:make",), "importing 'no_such_module' fails"),
-        (("no_such_file.py:make",), "the file no_such_file.py does not exist"),
+        (("some/nets.py:make",), "names a file. Name the module: go to some and write --model nets:make"),
         (("audited_nets:mak",), "has no 'mak'. It has: InvariantFunctional, broken, fails, make, number."),
         (("audited_nets:WIDTH",), "'WIDTH' is int, not a function"),
         (("audited_nets:fails",), "fails on this spec (RuntimeError: no such width)"),

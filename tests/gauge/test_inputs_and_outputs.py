@@ -135,29 +135,56 @@ def test_what_forward_keeps_for_the_next_call_is_not_compared(
     assert net.one is before[1]
 
 
-def test_constants_in_attributes_are_left_where_forward_cannot_make_them_again() -> None:
-    class Scaled(Biased):
-        def __init__(self) -> None:
-            super().__init__(in_a_dict)
-            self.factor, self.shifts = torch.tensor(3.0), {"first": torch.tensor(1.0)}
+class Kept(Biased):
+    """Beside a cache, tensors that are none; ``use`` says which forward reads."""
 
-        def forward(self, x: Tensor) -> Tensor:
-            return super().forward(x * self.factor + self.shifts["first"])
+    def __init__(self, use: Callable[["Kept", Tensor], Tensor]) -> None:
+        super().__init__(in_a_dict)
+        self.factor = torch.tensor(3.0)
+        self.shift: Tensor | None = torch.tensor([1.0, 1.0, 2.0, 3.0])
+        self.shared = self.same = {"ones": torch.ones(3)}
+        self.use = use
 
-    net, x = Scaled().eval(), torch.randn(5, 3)
-    net(x)
-    with torch.no_grad():
-        there, kept = net(x), net.kept["cpu"]
-    with untouched(net, Inputs.of(x)) as quiet, torch.no_grad():
-        assert not net.kept
-        assert torch.equal(quiet(x), there)
-    assert net.kept["cpu"] is kept
-    assert net.factor == 3
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.use(self, torch.tanh(self.first(x * self.shared["ones"]))) * self.factor)
+
+
+def with_a_default(net: Kept, h: Tensor) -> Tensor:
+    net.shift = torch.zeros(4) if net.shift is None else net.shift
+    return h + net.shift
+
+
+def with_a_state(net: Kept, h: Tensor) -> Tensor:
+    h = h + net.shift
+    net.shift = h[0]
+    return h
+
+
+def with_a_cache(net: Kept, h: Tensor) -> Tensor:
+    return h * in_a_dict(net, net.table.exp())
+
+
+@pytest.mark.parametrize("called", [False, True])
+@pytest.mark.parametrize(("use", "permuted"), [(with_a_default, False), (with_a_state, False), (with_a_cache, True)])
+def test_tensors_that_somebody_has_set_are_no_caches(use: Any, permuted: bool, called: bool) -> None:
+    net, x = Kept(use).eval(), torch.randn(5, 3)
+    if called and permuted:
+        with torch.no_grad():
+            net(x)
+    state = net.state_dict()
+    before = copy.copy(vars(net)), copy.copy(net.kept), torch.get_rng_state()
+    spec = ws.derive(net, x)
+    assert any(space.size == 4 for space in spec.free) is permuted
+    assert ws.same_function(net, ws.act(ws.sample(spec, seed=1), state, spec), x) < 1e-5
+    assert (ws.same_function(net, state | {"table": -state["table"]}, x) > 1e-3) is permuted
+    assert vars(net) == before[0]
+    assert net.kept.keys() == before[1].keys()
+    assert torch.equal(torch.get_rng_state(), before[2])
 
 
 def test_a_module_is_left_in_the_modes_it_had() -> None:
     net = nn.Sequential(nn.Dropout(), nn.Linear(3, 2)).train()
     net[1].eval()
-    with untouched(net, Inputs.of(torch.zeros(1, 3))) as quiet:
+    with untouched(net) as quiet:
         assert not any(part.training for part in quiet.modules())
     assert [part.training for part in net.modules()] == [True, True, False]

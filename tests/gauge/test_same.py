@@ -291,6 +291,23 @@ def test_a_scale_beyond_the_squares_of_numbers_is_one_gauge_among_others(size: f
     assert not ws.same(a, wrong, ONE_HIDDEN)
 
 
+def test_small_networks_are_found_where_a_scale_makes_a_layer_smaller_still() -> None:
+    a = wide_network()
+    a |= {name: 1e-100 * a[name] for name in ("0.weight", "0.bias", "2.weight")}
+    b = a | {name: 1e-100 * a[name] for name in ("0.weight", "0.bias")} | {"2.weight": 1e100 * a["2.weight"]}
+    assert ws.same(a, b, ONE_HIDDEN)
+    assert ws.align(a, b, ONE_HIDDEN).distance < 1e-12
+    assert ws.same(a, {name: 2 * value for name, value in a.items()}, ONE_HIDDEN).distance == pytest.approx(0.5, 0.2)
+
+
+def test_a_canonical_network_stays_to_the_bit_beside_a_huge_one() -> None:
+    own, _, _ = ws.gauge.canonicalize(wide_network(), ONE_HIDDEN, scale="balanced")
+    huge = own | {"0.weight": 1e250 * own["0.weight"], "0.bias": 1e250 * own["0.bias"]}
+    both = {name: torch.stack([own[name], huge[name]]) for name in own}
+    found, _, _ = ws.gauge.canonicalize(both, ONE_HIDDEN, scale="balanced")
+    assert all(torch.equal(found[name][0], own[name]) for name in own)
+
+
 @pytest.mark.parametrize("size", [1e-20, 1e-35, 1e35])
 def test_networks_of_very_different_size_are_told_apart(size: float) -> None:
     a = {name: value.float() for name, value in wide_network().items()}

@@ -13,7 +13,7 @@ from .._types import Params
 from ..gauge import Element, act, compose, identity, inverse, same_function
 from ..gauge.canonical import balance, units
 from ..gauge.match import Problem, Progress, problem
-from ..spec import Example, SymmetrySpec
+from ..spec import Example, Inputs, SymmetrySpec, without_caches
 from ._gains import nearest_match
 from ._stacks import LARGE, in_one_unit, same_number, stacked
 
@@ -164,6 +164,8 @@ def certify(
     """
     if module is None:
         return None
+    if example is not None:
+        module = without_caches(module, Inputs.of(example))  # before it gets other parameters
     shapes = {name: value.ndim for name, value in module.state_dict().items()}
     num = next((len(value) for name, value in before.items() if value.ndim > shapes.get(name, value.ndim)), None)
     pairs = [(before, after)]

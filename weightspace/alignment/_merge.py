@@ -179,7 +179,7 @@ def greedy_soup(
     Source: Wortsman et al. 2022, arXiv:2203.05482, for networks fine-tuned from one base; the alignment is ours.
     """
     common = _universe(networks, spec, module, inputs, restarts=restarts, seed=seed, progress=progress)
-    proof = _certificates(networks, common, spec, module, example)
+    proof = _certificates(networks, common, spec, module, inputs[0] if example is None and inputs else example)
     num = len(networks)
 
     def mean(chosen: list[int]) -> Params:

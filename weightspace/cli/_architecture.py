@@ -32,7 +32,7 @@ def add_architecture(parser: argparse.ArgumentParser, *, both: bool = False) -> 
     which.add_argument(
         "--model",
         metavar="PACKAGE.MODULE:FACTORY",
-        help="a function without arguments that makes the torch module, or (module, example); or path/file.py:FACTORY",
+        help="a function without arguments that makes the torch module, or (module, example)",
     )
     which.add_argument("--spec", type=Path, metavar="FILE", help="text of the spec")
     which.add_argument(

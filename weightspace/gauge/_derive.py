@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .._errors import SpecError
-from ..spec import Inputs, Rules, SymmetrySpec, untouched
+from ..spec import Inputs, Rules, SymmetrySpec, untouched, without_caches
 from ..spec import derive as derive_unverified
 from ._act import act
 from ._element import sample
@@ -89,6 +89,7 @@ def derive(
 
 def _gap(module: nn.Module, spec: SymmetrySpec, given: Inputs) -> tuple[float, float]:
     """Largest relative change of the outputs, and what rounding explains."""
+    module = without_caches(module, given)  # before it gets other parameters
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         if sum(value.numel() for value in module.state_dict().values()) <= _LIMIT:
@@ -96,7 +97,7 @@ def _gap(module: nn.Module, spec: SymmetrySpec, given: Inputs) -> tuple[float, f
                 net = copy.deepcopy(module).double().eval()
                 inputs = given.map(lambda arg: _noise(arg) if arg.is_floating_point() else arg)
                 net.load_state_dict(_random_state(net))
-                with torch.no_grad(), untouched(net, inputs) as trial:
+                with torch.no_grad(), untouched(net) as trial:
                     inputs.call(trial)
                 return _largest(net, spec, inputs), 1e-6
             except (RuntimeError, TypeError, ValueError):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from .._errors import ConfigError
 from .._types import Params
-from ..spec import Inputs, copied
+from ..spec import Inputs, copied, without_caches
 from ._verify import _outputs
 
 SIZES, DRAWS = (0.1, 1.0, 10.0), 2
@@ -23,6 +23,7 @@ def runnable(module: nn.Module, params: Mapping[str, Tensor], inputs: Inputs) ->
     """
     if any(value.is_meta for value in (*module.parameters(), *module.buffers())):
         raise ConfigError("the outputs of a module on the meta device cannot be compared. Make it on the CPU.")
+    module = without_caches(module, inputs)
     reason: Exception | None = None
     for dtype in (torch.float64, torch.float32):
         try:

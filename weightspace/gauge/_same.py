@@ -15,7 +15,7 @@ from ._outputs import compare_outputs
 from ._rounding import rounding
 from ._sameness import LIMIT, Sameness, Verdict
 from ._why import why_no_element
-from .canonical import balance, units
+from .canonical import balance, norm_of, units
 from .match import matched
 
 UNTRIED = "whether they compute the same was not tried; give module= (--model at the command line) to try it"
@@ -121,7 +121,6 @@ def nearest(
         better = fitted(element, first, second, room, spec)
         worst, element = min((worst, element), (roundings(better), better), key=lambda pair: pair[0])
     moved = act(element, first, spec)
-    unit = max(float(units({name: torch.stack([moved[name], second[name]])}).max()) for name in spec.axes)
-    square = sum(float((moved[name] / unit - second[name] / unit).square().sum()) for name in spec.axes)
-    size = sum(float((second[name] / unit).square().sum()) for name in spec.axes)
-    return element, worst, (square / size) ** 0.5 if size else square**0.5
+    far = norm_of(lambda name: moved[name] - second[name], spec.axes)
+    size = norm_of(lambda name: second[name], spec.axes)
+    return element, worst, far / size if size else far

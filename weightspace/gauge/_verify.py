@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from .._errors import SpecMismatch
-from ..spec import Example, Inputs, outputs_of, untouched
+from ..spec import Example, Inputs, outputs_of, untouched, without_caches
 
 
 def same_function(
@@ -44,6 +44,7 @@ def same_function(
     own = dict(module.state_dict())
     _compare(own, theirs)
     inputs = Inputs.of(_probes(module, seed) if example is None else example)
+    module = without_caches(module, inputs)
     try:
         here, there = _outputs(module, own, inputs), _outputs(module, theirs, inputs)
     except RuntimeError as error:
@@ -58,6 +59,11 @@ def same_function(
             f"{type(module).__name__} returns no tensors, so there is nothing to compare. Return them, in a tuple, a "
             "dict or a dataclass."
         )
+    if any(a.shape != b.shape for a, b in zip(here, there, strict=True)):
+        raise SpecMismatch(
+            f"the outputs of {type(module).__name__} change their shape with the parameters, so they cannot be "
+            "compared. Compare what is computed before rows are chosen by value."
+        )
     size = _largest(here)
     gap = _largest([a - b for a, b in zip(here, there, strict=True)])
     if not (math.isfinite(size) and math.isfinite(gap)):
@@ -70,12 +76,16 @@ def same_function(
 
 def _largest(tensors: list[Tensor]) -> float:
     """Largest magnitude; NaN if any entry is, which max() of numbers would drop."""
-    return float(torch.tensor([float(value.abs().max()) for value in tensors] or [0.0], dtype=torch.float64).max())
+    return float(
+        torch.tensor(
+            [float(value.abs().max()) for value in tensors if value.numel()] or [0.0], dtype=torch.float64
+        ).max()
+    )
 
 
 def _outputs(module: nn.Module, params: Mapping[str, Tensor], inputs: Inputs) -> list[Tensor]:
     fresh = inputs.map(Tensor.clone)  # a forward pass may write into its input
-    with torch.no_grad(), untouched(module, inputs) as net:
+    with torch.no_grad(), untouched(module) as net:
         return list(outputs_of(functional_call(net, dict(params), fresh.args, fresh.keywords, tie_weights=False)))
 
 

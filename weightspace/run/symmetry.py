@@ -1,5 +1,6 @@
 """How far trained models keep the symmetry of the networks that they read: measured on real ones, for the report."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ from .._types import Params
 from ..gauge import Element, act, inverse, sample
 from ..nn import AbstractFunctional
 from ..spec import SymmetrySpec
-from ..tasks import NOT_RUN, Table, concatenate, num_networks, select, spread
+from ..tasks import NONE, Table, concatenate, num_networks, select, spread
 from ..testing import equivariance_error, invariance_error
 
 MOST = 64
@@ -37,17 +38,20 @@ def symmetry_error(module: nn.Module, spec: SymmetrySpec, params: Params, per_pa
     some, element = select(params, spread(num_networks(params), num)), sample(spec, 0, num=num)
     kept = _comes_back(some, element, spec).nonzero()[:, 0]
     found: dict[str, Any] = {"error": None, "networks": len(kept), "left_out": num - len(kept)}
-    if len(kept) < 2:
+    reads = isinstance(module, AbstractFunctional)
+    if len(kept) < (2 if reads else 1):
         return found
 
     def passed(stack: Params) -> Any:
         parts = [module(select(stack, slice(at, at + per_pass))) for at in range(0, num_networks(stack), per_pass)]
         return torch.cat(parts) if isinstance(parts[0], Tensor) else concatenate(parts)
 
-    if isinstance(module, AbstractFunctional):
+    if reads:
         error, apart = invariance_error(passed, spec, select(some, kept), element[kept])
-        return found | {"error": error / apart if apart else None}
-    return found | {"error": equivariance_error(passed, spec, select(some, kept), element[kept])[0]}
+        error = error / apart if apart else math.nan
+    else:
+        error, _ = equivariance_error(passed, spec, select(some, kept), element[kept])
+    return found | {"error": error if math.isfinite(error) else None}
 
 
 def symmetry_table(results: Mapping[str, Any]) -> Table | None:
@@ -56,7 +60,7 @@ def symmetry_table(results: Mapping[str, Any]) -> Table | None:
     for row in results["rows"]:
         found = row.get("symmetry")
         if found is not None:
-            said = NOT_RUN if found["error"] is None else f"{found['error']:.1e}"
+            said = NONE if found["error"] is None else f"{found['error']:.1e}"
             rows.append((row.get("label") or row["method"], said, str(found["networks"])))
             if found["left_out"]:
                 notes = [f"{found['left_out']} networks left out: their smallest weights lose digits when scaled."]
@@ -65,7 +69,8 @@ def symmetry_table(results: Mapping[str, Any]) -> Table | None:
     header = ("method", "gauge error", "networks")
     meanings = (
         "",
-        "largest change by random elements of the networks' symmetry, over the spread between networks",
+        "largest change by random elements of the networks' symmetry, over the spread between networks; none where "
+        "answers do not vary or are not finite",
         "unseen networks on which it was measured",
     )
     return Table("How far each model keeps the symmetry", header, meanings, tuple(rows), tuple(notes))
@@ -75,7 +80,9 @@ def _comes_back(params: Params, element: Element, spec: SymmetrySpec) -> Bool[Te
     back = act(inverse(element), act(element, params, spec), spec)
     same = torch.ones(num_networks(params), dtype=torch.bool)
     for name, value in params.items():
-        if value.is_floating_point():
-            allowed = _ROUNDINGS * torch.finfo(value.dtype).eps * value.abs()
+        if value.is_floating_point() and name in spec.axes:
+            # Variances move as what they are after something is added.
+            offset = sum(axis.parts[0].offset for axis in spec.axes[name])
+            allowed = _ROUNDINGS * torch.finfo(value.dtype).eps * (value.abs() + offset)
             same &= ((back[name] - value).abs() <= allowed).reshape(len(value), -1).all(1)
     return same

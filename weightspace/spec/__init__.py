@@ -24,4 +24,5 @@ from ._text import parse as parse
 from ._text import to_text as to_text
 from ._untouched import copied as copied
 from ._untouched import untouched as untouched
+from ._untouched import without_caches as without_caches
 from .deriving._pointwise import scale_group as scale_group

@@ -9,7 +9,7 @@ from ._inputs import Inputs
 from ._spec import SymmetrySpec
 from ._stand_ins import Rules, standing_in
 from ._trace import Example, Network, OnUnknown, trace
-from ._untouched import untouched
+from ._untouched import untouched, without_caches
 from .deriving._resolve import resolve
 from .deriving._rules import RULES
 from .deriving._store import Power
@@ -52,7 +52,7 @@ def derive(
         raise SpecError(f'on_unknown must be "refuse" or "pin", got {on_unknown!r}. Type: on_unknown="pin".')
     if not isinstance(module, nn.Module):
         raise SpecError(f"derive needs a torch.nn.Module, got {type(module).__name__}. Type: ws.derive(net, example).")
-    with untouched(module, Inputs.of(example)) as net, standing_in(net, rules or {}):
+    with untouched(without_caches(module, Inputs.of(example))) as net, standing_in(net, rules or {}):
         traced = trace(net, example)
     walk = Walk(traced, RULES, pin=on_unknown == "pin")
     walk.run()

@@ -14,80 +14,37 @@ from ._inputs import Inputs
 _Held = Any  # a dict, list or set
 _Saved = list[tuple[_Held, _Held]]  # a container and a shallow copy of it
 
+_Entry = tuple[dict[Any, Any], Any, Tensor]  # a dict, a key, and the tensor that is kept there
+
 _OTHERS = (Tensor, nn.Module, type, ModuleType, FunctionType)
 """What has attributes that no forward pass changes, or that are looked at elsewhere."""
 
 
-_Entry = tuple[_Held, Any, Tensor]  # a dict, a key, and the tensor that is kept there
+_MOST_TRIALS = 16
+"""Names of attributes that are tried one by one."""
 
 
 @contextmanager
-def untouched(module: nn.Module, inputs: Inputs) -> Iterator[nn.Module]:
+def untouched(module: nn.Module) -> Iterator[nn.Module]:
     """The module in eval mode and without caches of earlier calls; afterwards it is as it was before.
 
     A module may keep what it computed from its parameters at the first call (attention biases, merged kernels). Other
     parameters would then meet old values, and a tracer leaves tensors without numbers behind. What forward keeps in
     attributes is taken away again. Modules with a ``train`` method of their own are copied: that is where caches are
-    emptied, and weights are merged. A tensor that an earlier call has kept elsewhere is known by being made anew once
-    it has been taken away.
-
-    Args:
-        module: The module.
-        inputs: What it is run on.
+    emptied, and weights are merged.
     """
     twin = copied(module) if any(type(part).train is not nn.Module.train for part in module.modules()) else None
+    if twin is not None:
+        yield twin.train().eval()
+        return
     saved: _Saved = []
-    for part in module.modules() if twin is None else ():
+    for part in module.modules():
         _save(vars(part), saved, depth=2)
-    net = (module if twin is None else twin.train()).eval()
     try:
-        for held, key, _ in _caches(net, inputs):
-            _take(held, key)
-        yield net
+        yield module.eval()
     finally:
         for held, before in saved:
             _restore(held, before)
-
-
-def _caches(net: nn.Module, inputs: Inputs) -> list[_Entry]:
-    """The tensors in attributes that forward makes again where they are missing."""
-    kept: list[_Entry] = []
-    for part in net.modules():
-        saved: _Saved = []
-        _save(vars(part), saved, depth=2)
-        for held, before in saved:
-            if isinstance(held, dict) and not any(held is own for own in (part._parameters, part._buffers)):
-                kept += [(held, key, value) for key, value in before.items() if isinstance(value, Tensor)]
-    together = _made_again(net, kept, inputs) if kept else []
-    if together:
-        return together
-    # Some are constants, without which forward fails: all of one name at a time.
-    alike: dict[Any, list[_Entry]] = {}
-    for entry in kept:
-        alike.setdefault(entry[1], []).append(entry)
-    return [entry for some in alike.values() if len(some) < len(kept) for entry in _made_again(net, some, inputs)]
-
-
-def _made_again(net: nn.Module, kept: list[_Entry], inputs: Inputs) -> list[_Entry]:
-    for held, key, _ in kept:
-        _take(held, key)
-    try:
-        with torch.no_grad():
-            inputs.map(Tensor.clone).call(net)
-        return [(held, key, value) for held, key, value in kept if isinstance(held.get(key), Tensor)]
-    except Exception:  # whatever a module does where something of its own is missing: that was no cache
-        return []
-    finally:
-        for held, key, value in kept:
-            held[key] = value
-
-
-def _take(held: _Held, key: Any) -> None:
-    """Takes a tensor away: an attribute is None then, an entry of a dict is gone."""
-    if isinstance(key, str) and "_parameters" in held:
-        held[key] = None
-    else:
-        del held[key]
 
 
 def copied(module: nn.Module) -> nn.Module | None:
@@ -103,6 +60,100 @@ def copied(module: nn.Module) -> nn.Module | None:
         return copy.deepcopy(module, memo)
     except (RuntimeError, TypeError):
         return None
+
+
+def without_caches(module: nn.Module, inputs: Inputs) -> nn.Module:
+    """The module; or a copy without the tensors that an earlier call has kept of its parameters.
+
+    Such a tensor, in an attribute or in a dict there, is known by trials on copies: forward makes it again, to the same
+    numbers, where it is missing, and to others with other parameters. What somebody has set, and states that forward
+    goes on with, are left alone.
+
+    Args:
+        module: The module.
+        inputs: What it is run on.
+    """
+    kept = _kept(module)
+    caches = _caches(module, inputs, kept) if kept else []
+    twin = copied(module) if caches else None
+    if twin is None:
+        return module
+    _take(_kept(twin), caches)
+    return twin
+
+
+def _kept(module: nn.Module) -> list[_Entry]:
+    """All tensors in attributes that are no parameters or buffers, in an order that copies share."""
+    found: dict[tuple[int, Any], _Entry] = {}
+    for part in module.modules():
+        saved: _Saved = []
+        _save(vars(part), saved, depth=2)
+        for held, before in saved:
+            if isinstance(held, dict) and not any(held is own for own in (part._parameters, part._buffers)):
+                for key, value in before.items():
+                    if isinstance(value, Tensor):
+                        found[id(held), key] = (held, key, value)
+    return list(found.values())
+
+
+def _caches(module: nn.Module, inputs: Inputs, kept: list[_Entry]) -> list[int]:
+    """Places, among all that is kept, of what forward makes again of the parameters."""
+    every = list(range(len(kept)))
+    found = _made_again(module, inputs, every)
+    alike: dict[Any, list[int]] = {}
+    for place in every:
+        alike.setdefault(kept[place][1], []).append(place)
+    if found or len(alike) < 2:
+        return found
+    # Some are constants, without which forward fails: all of one name at a time, what was found stays away.
+    for places in list(alike.values())[:_MOST_TRIALS]:
+        found = _made_again(module, inputs, [*found, *places]) or found
+    return found
+
+
+def _made_again(module: nn.Module, inputs: Inputs, places: list[int]) -> list[int]:
+    same = _run(module, inputs, places, 1.0)
+    other = _run(module, inputs, list(same), 1.5) if same else {}
+    before = _kept(module)
+    return [
+        place
+        for place, value in same.items()
+        if _equal(value, before[place][2]) and place in other and not _equal(other[place], before[place][2])
+    ]
+
+
+def _run(module: nn.Module, inputs: Inputs, places: list[int], factor: float) -> dict[int, Tensor]:
+    """What a copy with these entries taken away, and parameters times a factor, then holds there."""
+    twin = copied(module)
+    if twin is None:
+        return {}
+    entries = _kept(twin)
+    _take(entries, places)
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            for param in twin.parameters():
+                param.mul_(factor)
+            inputs.call(twin.eval())
+    except Exception:  # whatever a module does where something of its own is missing: that was no cache
+        return {}
+    now = {place: entries[place][0].get(entries[place][1]) for place in places}
+    return {place: value for place, value in now.items() if isinstance(value, Tensor)}
+
+
+def _take(entries: list[_Entry], places: list[int]) -> None:
+    """Takes tensors away: an attribute is None then, an entry of a dict is gone."""
+    for place in places:
+        held, key, _ = entries[place]
+        if "_parameters" in held:
+            held[key] = None
+        else:
+            del held[key]
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    if one.shape != other.shape or one.dtype != other.dtype or one.is_meta or other.is_meta:
+        return False
+    return torch.allclose(one, other, rtol=1e-4, atol=1e-6, equal_nan=True)
 
 
 def _save(held: _Held, saved: _Saved, depth: int) -> None:

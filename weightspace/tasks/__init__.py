@@ -21,6 +21,7 @@ from ._stacks import num_networks as num_networks
 from ._stacks import select as select
 from ._stacks import spread as spread
 from ._stacks import to as to
+from ._table import NONE as NONE
 from ._table import NOT_RUN as NOT_RUN
 from ._table import Column as Column
 from ._table import Row as Row

@@ -4,6 +4,7 @@ from ._phase import phase as phase
 from ._report import Report as Report
 from ._sums import Sums as Sums
 from ._table import Tables as Tables
+from ._table import norm_of as norm_of
 from ._table import tables as tables
 from ._table import units as units
 from ._verb import ScaleForm as ScaleForm

@@ -12,7 +12,7 @@ from torch import Tensor
 from ...spec import SymmetrySpec
 from .._element import Element, identity
 from ._balance import balanced_scales
-from ._table import tables, units
+from ._table import ordinary, tables
 
 ROOT = 1 / 64
 MOST = 1000
@@ -20,18 +20,19 @@ MOST = 1000
 
 
 def coarse(params: Mapping[str, Tensor], spec: SymmetrySpec) -> Element | None:
-    """Powers of two near the balanced scales; ``None`` for networks of ordinary numbers.
+    """Powers of two near the balanced scales, 1 for networks of ordinary numbers; ``None`` if all are.
 
     Args:
         params: Stacked networks, float64.
         spec: Their symmetry.
     """
-    if bool((units(params) == 1).all()):
+    plain = ordinary(params)
+    if bool(plain.all()):
         return None
     sizes = tables(params, spec, "size", lambda value: value.abs() ** ROOT, in_units=False)
     if not sizes.tables:
         return None
     log, _ = balanced_scales(sizes, ROOT)
-    scale = (log / math.log(2)).round().clamp(-MOST, MOST).exp2()
+    scale = (log / math.log(2)).round().clamp(-MOST, MOST).exp2().where(~plain.unsqueeze(1), 1.0)
     still = identity(spec).expand(sizes.num)
     return Element(still.perm, still.scale | sizes.split(scale, spec))

@@ -65,6 +65,8 @@ def _cheapest(costs: Float[Tensor, "n n"]) -> Int[Tensor, " n"]:
         # Of costs of very different sizes prices as large as the largest leave too few digits of the others.
         if rounding <= ROUNDING * float(reduced[torch.arange(len(costs)), found].sum()):
             return found
+    if not bool(reduced.isfinite().all()):
+        return torch.arange(len(costs))  # squares beyond the range of numbers say nothing: all stay where they are
     return torch.from_numpy(linear_sum_assignment(reduced.numpy())[1])
 
 

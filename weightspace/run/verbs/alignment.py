@@ -19,7 +19,7 @@ from ...files.elements import check_name, load_element, save_element
 from ...files.naming import ties_of
 from ...files.writer import Progress, target, write_like
 from ...gauge import Element, act_rows, compose, inverse
-from ...gauge.canonical import units
+from ...gauge.canonical import norm_of
 from ...spec import Example, SymmetrySpec, num_parameters, without_scales
 from .outputs import as_written, output_difference
 from .working import bench, in_type, widest
@@ -216,11 +216,6 @@ def _distance(a: Params, b: Params, spec: SymmetrySpec) -> float:
         owned = a[name].is_floating_point() or any(part.space for part in parts)
         if owned and not any(abs(part.power) > 1 for part in parts):
             counted.append(name)
-    # Squares of huge numbers are none.
-    unit = max((float(units({name: torch.stack([a[name], b[name]])}).max()) for name in counted), default=1.0)
-    gap = size = 0.0
-    for name in counted:
-        here, there = a[name].to(torch.float64) / unit, b[name].to(torch.float64) / unit
-        gap += float((here - there).square().sum())
-        size += float(here.square().sum())
-    return (gap / size) ** 0.5 if size else gap**0.5
+    far = norm_of(lambda name: a[name].to(torch.float64) - b[name].to(torch.float64), counted)
+    size = norm_of(lambda name: a[name].to(torch.float64), counted)
+    return far / size if size else far
