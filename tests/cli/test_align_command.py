@@ -43,6 +43,20 @@ def test_a_copy_in_another_gauge_comes_back_with_its_metadata(folder: Path, caps
     assert not [name for name in files_in(folder) if name.endswith(".tmp")]
 
 
+def test_whole_numbers_count_in_the_distance(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    order = torch.tensor([3, 1, 4, 0, 2])
+    a = {"w": torch.arange(15, dtype=torch.int32).reshape(5, 3), "v": torch.arange(10, dtype=torch.int32).reshape(2, 5)}
+    save_file(a, "whole.safetensors")
+    save_file({"w": a["w"][order], "v": a["v"][:, order].contiguous()}, "moved.safetensors")
+    (folder / "order.txt").write_text("in[3] fixed\nh[5]\nout[2] fixed\n\nw h in~\nv out h~")
+    words = ["whole.safetensors", "moved.safetensors", "--spec", "order.txt", "--out", "o.safetensors"]
+    assert main(["align", *words]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "0 after" in said
+    assert "relative: 0 before" not in said
+    assert all(torch.equal(value, a[name]) for name, value in load_file("o.safetensors").items())
+
+
 def test_names_number_types_and_shards_stay(folder: Path) -> None:
     halves = {f"module.{name}": value.half() for name, value in load_file("b.safetensors").items()}
     write_shards(folder / "sharded", halves, per_shard=3)

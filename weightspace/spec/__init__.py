@@ -3,6 +3,7 @@
 from ._axis import Axis as Axis
 from ._axis import Joined as Joined
 from ._axis import Scale as Scale
+from ._caches import without_caches as without_caches
 from ._derive import derive as derive
 from ._inputs import Example as Example
 from ._inputs import Inputs as Inputs
@@ -24,5 +25,4 @@ from ._text import parse as parse
 from ._text import to_text as to_text
 from ._untouched import copied as copied
 from ._untouched import untouched as untouched
-from ._untouched import without_caches as without_caches
 from .deriving._pointwise import scale_group as scale_group

@@ -5,11 +5,12 @@ from dataclasses import replace
 from torch import nn
 
 from .._errors import SpecError
+from ._caches import without_caches
 from ._inputs import Inputs
 from ._spec import SymmetrySpec
 from ._stand_ins import Rules, standing_in
 from ._trace import Example, Network, OnUnknown, trace
-from ._untouched import untouched, without_caches
+from ._untouched import untouched
 from .deriving._resolve import resolve
 from .deriving._rules import RULES
 from .deriving._store import Power

@@ -12,7 +12,8 @@ from torch import Tensor
 from ...spec import SymmetrySpec
 from .._element import Element, identity
 from ._balance import balanced_scales
-from ._table import ordinary, tables
+from ._sizes import ordinary
+from ._table import tables
 
 ROOT = 1 / 64
 MOST = 1000

@@ -69,6 +69,7 @@ class Backbone(Recomputable):
         self.rounds = nn.ModuleList([*first, Round(self.inner, width, direction, sign, some or every, edges)])
 
     def forward(self, params: Mapping[str, Tensor]) -> tuple[State, Back]:
+        """States after all rounds, and what brings changes back to the networks' own scales."""
         check_stack(params, self.spec, self.embed.context.weight)
         back: Back = dict
         if self.divides:
